@@ -1,0 +1,367 @@
+"""The SQLite database of a local store: its connections, one writer thread, group commit.
+
+All writing of a process goes through one thread. What waits when the thread comes round is one
+transaction with one sync: saves that wait together share it. Between processes, a lock on the
+store's directory (`flock`) gives turns: waiting for it is a sleep in the kernel, not a poll, so
+nobody sees "database is locked" and nobody starves. Checkpoints run under the same lock; that
+also keeps clear of the rare corruption that SQLite before 3.51.3 has when one connection
+checkpoints while another commits (https://www.sqlite.org/wal.html#walresetbug).
+
+Readers have connections of their own, and are never kept waiting by a writer (WAL).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar
+
+from .. import queries
+from ..errors import (
+    MythlineError,
+    StoreClosed,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreTooNew,
+    StoreUnavailable,
+)
+
+T = TypeVar("T")
+Connection = sqlite3.Connection
+
+SQL: Final = queries.load(__package__ or "")
+APPLICATION_ID: Final = 0x4D797468  # "Myth"
+BUSY_TIMEOUT_MS: Final = 60_000
+BATCH: Final = 256
+CHECKPOINT_PAGES: Final = 1000
+READERS: Final = 4
+
+
+def translate(error: sqlite3.Error | OSError) -> StoreError:
+    """The typed error for one of the driver's. It names no path and no query."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = code & 0xFF if isinstance(code, int) else None
+    if primary == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (28, 122):
+        return StoreFull()
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreCorrupt()
+    if primary == sqlite3.SQLITE_READONLY or getattr(error, "errno", None) in (1, 13, 30):
+        return StoreUnavailable("The store can't be written. Make its folder writable.")
+    return StoreUnavailable(
+        "The store can't be read or written. Check its folder and its disk, then try again."
+    )
+
+
+@contextlib.contextmanager
+def translated() -> Generator[None]:
+    """Raise the driver's errors as typed ones, with the driver's in `__cause__`."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise translate(error) from error
+
+
+class _Job:
+    """A function to run in a write transaction, and how to tell who waits for it."""
+
+    __slots__ = ("done", "durable", "error", "function", "result")
+
+    def __init__(
+        self, function: Callable[[Connection], Any], durable: bool, done: Callable[[], object]
+    ) -> None:
+        self.function = function
+        self.durable = durable
+        self.done = done
+        self.result: Any = None
+        self.error: Exception | None = None
+
+
+def _settle(future: asyncio.Future[Any], job: _Job) -> None:
+    if future.done():  # its caller was cancelled
+        return
+    if job.error is not None:
+        future.set_exception(job.error)
+    else:
+        future.set_result(job.result)
+
+
+class Database:
+    """`sessions.sqlite3` in a directory. Errors of the driver leave it as `StoreError`s."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._path = directory / "sessions.sqlite3"
+        self._lock_fd: int | None = None
+        self._writer: Connection | None = None
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._idle_readers: deque[Connection] = deque()
+        self._pool: ThreadPoolExecutor | None = None
+        self._pid = 0
+        self._closing = threading.Lock()
+
+    def open(self) -> None:
+        """Make or open the database, bring its schema up to date, and start the writer.
+
+        Raises:
+            StoreUnavailable: If it can't be opened.
+            StoreTooNew: If a newer Mythline wrote it.
+        """
+        with translated():
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._lock_fd = os.open(self._directory, os.O_RDONLY)
+            try:
+                with self._turn():
+                    self._writer = self._connect()
+                    self._migrate(self._writer)
+            except BaseException:
+                self._disconnect()
+                self._unlock()
+                raise
+        self._pid = os.getpid()
+        self._pool = ThreadPoolExecutor(READERS, "mythline-read")
+        self._thread = threading.Thread(target=self._run, name="mythline-write", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Let the writer finish what waits, then close every connection."""
+        with self._closing:
+            if self._thread is None:
+                return
+            if self._pid == os.getpid():
+                self._jobs.put(None)
+                self._thread.join()
+                if self._pool:
+                    self._pool.shutdown()
+            self._thread = None
+            with contextlib.suppress(sqlite3.Error), self._turn():
+                self._disconnect()
+            self._unlock()
+
+    def _disconnect(self) -> None:
+        while self._idle_readers:
+            self._idle_readers.pop().close()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _unlock(self) -> None:
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def _connect(self) -> Connection:
+        connection = sqlite3.connect(
+            self._path,
+            timeout=BUSY_TIMEOUT_MS / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA cache_size = -8000")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _migrate(self, connection: Connection) -> None:
+        steps = queries.migrations(__package__ or "")
+        known = steps[-1][0]
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > known:
+            raise StoreTooNew(version, known)
+        for number, script in steps:
+            if number <= version:
+                continue
+            try:
+                connection.executescript(
+                    f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\n"
+                    f"PRAGMA application_id = {APPLICATION_ID};\nCOMMIT;"
+                )
+            except BaseException:
+                if connection.in_transaction:
+                    connection.rollback()
+                raise
+
+    @contextlib.contextmanager
+    def _turn(self) -> Generator[None]:
+        """This process's turn among those that share the directory."""
+        descriptor = self._lock_fd
+        assert descriptor is not None
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    # Reading
+
+    @contextlib.contextmanager
+    def reader(self) -> Generator[Connection]:
+        """A connection to read with, for one thread at a time.
+
+        Raises:
+            StoreClosed: If the database is not open here.
+            StoreError: If it can't be read.
+        """
+        self._check()
+        with translated():
+            try:
+                connection = self._idle_readers.pop()
+            except IndexError:
+                connection = self._connect()
+                connection.execute("PRAGMA query_only = ON")
+            try:
+                yield connection
+            except sqlite3.Error:
+                connection.close()
+                raise
+            except BaseException:
+                self._put_back(connection)
+                raise
+            self._put_back(connection)
+
+    def _put_back(self, connection: Connection) -> None:
+        if len(self._idle_readers) < READERS * 2 and self._thread is not None:
+            self._idle_readers.append(connection)
+        else:
+            connection.close()
+
+    def read(self, function: Callable[[Connection], T]) -> T:
+        """What `function` returns, given one snapshot of the database. For point reads."""
+        with self.reader() as connection:
+            connection.execute("BEGIN")
+            try:
+                return function(connection)
+            finally:
+                connection.execute("COMMIT")
+
+    async def in_thread(self, function: Callable[[], T]) -> T:
+        """What `function` returns, run beside the event loop."""
+        self._check()
+        assert self._pool is not None
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    def _check(self) -> None:
+        if self._thread is None or self._pid != os.getpid():
+            raise StoreClosed
+
+    # Writing
+
+    async def write(self, function: Callable[[Connection], T], *, durable: bool = True) -> T:
+        """What `function` returns, run in a write transaction that was committed.
+
+        If it raises, what it did is undone, and nothing else is. It may be in one transaction
+        with others. A caller that is cancelled doesn't take it back.
+
+        Args:
+            function: Called once, in the writer's thread.
+            durable: Whether to return only when it survives a loss of power. Without, it
+                survives a killed process, and is made durable with the next that is.
+
+        Raises:
+            StoreError: If it could not be committed. It was not, and is not tried again.
+        """
+        self._check()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def done() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(_settle, future, job)
+
+        job = _Job(function, durable, done)
+        self._jobs.put(job)
+        return await future
+
+    def write_now(self, function: Callable[[Connection], T]) -> T:
+        """As `write`, not durable, for a thread of the store's own, which waits."""
+        self._check()
+        finished = threading.Event()
+        job = _Job(function, False, finished.set)
+        self._jobs.put(job)
+        finished.wait()
+        if job.error is not None:
+            raise job.error
+        return job.result
+
+    def _run(self) -> None:
+        while True:
+            job = self._jobs.get()
+            batch: list[_Job] = []
+            while job is not None:
+                batch.append(job)
+                if len(batch) == BATCH:
+                    break
+                try:
+                    job = self._jobs.get_nowait()
+                except Empty:
+                    break
+            if batch:
+                self._commit(batch)
+                for waited_for in batch:
+                    waited_for.done()
+            if job is None:
+                return
+
+    def _commit(self, batch: list[_Job]) -> None:
+        try:
+            with self._turn():
+                connection = self._writer or self._connect()
+                self._writer = connection
+                self._transact(connection, batch)
+        except Exception as error:
+            self._fail(batch, error)
+
+    def _transact(self, connection: Connection, batch: list[_Job]) -> None:
+        durable = any(job.durable for job in batch)
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute("BEGIN IMMEDIATE")
+        for job in batch:
+            if len(batch) > 1:
+                connection.execute("SAVEPOINT job")
+            try:
+                job.result = job.function(connection)
+            except Exception as error:
+                if not connection.in_transaction:
+                    raise  # the disk is full, say: SQLite has undone all of it
+                connection.execute("ROLLBACK TO job" if len(batch) > 1 else "ROLLBACK")
+                job.error = self._as_typed(error)
+            if len(batch) > 1:
+                connection.execute("RELEASE job")
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+
+    @staticmethod
+    def _as_typed(error: Exception) -> Exception:
+        if isinstance(error, sqlite3.Error | OSError):
+            typed = translate(error)
+            typed.__cause__ = error
+            return typed
+        return error
+
+    def _fail(self, batch: list[_Job], error: Exception) -> None:
+        """Nothing of the batch was stored; what the connection knows is not to be trusted."""
+        for job in batch:
+            if not isinstance(job.error, MythlineError):
+                job.error = self._as_typed(error)
+        if self._writer is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.close()
+            self._writer = None

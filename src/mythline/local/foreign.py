@@ -1,0 +1,400 @@
+"""What other programs do to the folder of views, taken into the store.
+
+A file that no session knows becomes a session. A view that another program changed is compared
+with the history: what it added is appended, what it rewrote becomes the current history and
+leaves the old one as a branch. A view that was certainly removed deletes its session, so that it
+can be restored; in doubt it is written again.
+
+A look at a file's mark tells whether anything happened; only then it is read. Taking in runs in
+threads of the store's. It decides in the write transaction, where views are published too, and
+the truth is synced with the next save: until then the file has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from .. import ids, messages
+from ..errors import InvalidMessages
+from ..models import StoredEntry, now_micros, to_micros
+from . import lines, rows
+from .database import SQL, Connection, Database
+from .layout import SUFFIX, Layout, Mark, identity, look, read_whole, session_of
+from .views import forget_missing
+
+log = logging.getLogger("mythline")
+
+SETTLED_AFTER: Final = 2.0
+"""Seconds after which a file that is no JSON is no longer taken for one being written."""
+
+
+class Foreign:
+    """Notices and takes in what other programs changed in one store's folder."""
+
+    def __init__(
+        self, database: Database, layout: Layout, touched: Callable[[int, int], None]
+    ) -> None:
+        self._database = database
+        self._layout = layout
+        self._touched = touched
+        self._unreadable: dict[tuple[str, str, str], Mark] = {}
+
+    def is_current(self, place: rows.Place, row: Any | None) -> bool:
+        """Whether the truth, of which `row` was read, knows the file in a view's place."""
+        try:
+            found = os.stat(self._layout.view_path(*place), follow_symlinks=False)
+        except OSError:
+            mark = None
+        else:
+            mark = Mark.of(found)
+            if self._unreadable.get(place) == mark:
+                return True  # it was read before, and is no session
+        if row is None:
+            return mark is None
+        if row["pending"]:
+            return False
+        return mark == (None if row["view_size"] is None else (row["view_size"], row["view_mtime"]))
+
+    def notice(self, place: rows.Place) -> None:
+        """Take in what is in a view's place, if its mark tells of a change."""
+        row = self._database.read(lambda connection: rows.session(connection, place))
+        if not self.is_current(place, row):
+            self.take_in(*place)
+
+    def take_in(self, owner: str, agent_id: str, session_id: str) -> None:
+        """Bring the truth up to date with what is in a view's place."""
+        place = owner, agent_id, session_id
+        name = session_id + SUFFIX
+        with self._layout.folder(owner, agent_id) as folder:
+            found = None if folder is None else look(folder, name)
+            if folder is None or found is None:
+                self._write(lambda connection: self._missing(connection, place, folder))
+                return
+            if not stat.S_ISREG(found.st_mode):
+                self._write(lambda connection: self._not_a_session(connection, place, None))
+                return
+            if self._unreadable.get(place) == Mark.of(found) and not self._set_aside(
+                folder, place, found
+            ):
+                return
+            read = read_whole(folder, name)
+            if read is None:
+                return  # being written; the next look finds it
+            data, mark = read
+            try:
+                bodies = messages.split(data, strict=False)
+            except InvalidMessages:
+                self._unreadable[place] = mark
+                self._write(lambda connection: self._not_a_session(connection, place, mark))
+                self._set_aside(folder, place, found)
+                return
+            self._unreadable.pop(place, None)
+            self._write(lambda connection: _apply(connection, place, bodies, mark, folder))
+
+    def _write(self, function: Callable[[Connection], tuple[int, int] | None]) -> None:
+        changed = self._database.write_now(function)
+        if changed:
+            self._touched(*changed)
+
+    def _missing(
+        self, connection: Connection, place: tuple[str, str, str], folder: int | None
+    ) -> tuple[int, int] | None:
+        row = rows.session(connection, place)
+        if row is None or row["view_size"] is None:
+            return None
+        if folder is not None and look(folder, place[2] + SUFFIX) is not None:
+            return None
+        if row["view_head"] is None:  # known by its name only, and gone before it was read
+            rows.purge(connection, row["n"])
+            return None
+        known = connection.execute(SQL["folder"], place[:2]).fetchone()
+        certain = folder is not None and known and known[0] and known[0] == identity(folder)
+        if certain:
+            connection.execute(SQL["set_deleted"], (now_micros(), 1, row["n"]))
+            return None
+        names = set(os.listdir(folder)) if folder is not None else set[str]()
+        forget_missing(connection, *place[:2], names)
+        if folder is not None:
+            connection.execute(SQL["set_folder"], (*place[:2], identity(folder) or ""))
+        return row["n"], row["body_bytes"]
+
+    def _not_a_session(
+        self, connection: Connection, place: tuple[str, str, str], mark: Mark | None
+    ) -> tuple[int, int] | None:
+        """Something that is no session is in a view's place: what is known of it stays."""
+        row = rows.session(connection, place)
+        if row is not None and row["pending"] and row["view_head"] is None and not row["head"]:
+            rows.purge(connection, row["n"])
+        return None
+
+    def _set_aside(self, folder: int, place: tuple[str, str, str], found: os.stat_result) -> bool:
+        """Make room for the view of a session where a file lies that is no longer one."""
+        if time.time() - found.st_mtime < SETTLED_AFTER and found.st_size:
+            return False
+        name = place[2] + SUFFIX
+
+        def move(connection: Connection) -> tuple[int, int] | None:
+            row = rows.session(connection, place)
+            now = look(folder, name)
+            if row is None or now is None or Mark.of(now) != Mark.of(found):
+                return None
+            if now.st_size:
+                aside = f"{name}.unreadable-{found.st_mtime_ns}"
+                os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
+                log.warning("a file that is no session was moved aside, to %s", aside)
+            else:
+                os.unlink(name, dir_fd=folder)
+            connection.execute(SQL["forget_view"], (row["n"],))
+            return row["n"], row["body_bytes"]
+
+        self._write(move)
+        return True
+
+    # Folders
+
+    def reconcile(self, owner: str, agent_id: str) -> None:
+        """Compare a whole folder with the truth by names and marks, reading no file.
+
+        What is new or changed is noted, and read when it is asked for or by `read_pending`.
+        """
+        with self._layout.folder(owner, agent_id) as folder:
+            marks = {} if folder is None else _marks(folder)
+            known = self._database.read(
+                lambda connection: connection.execute(
+                    SQL["file_states"], (owner, agent_id)
+                ).fetchall()
+            )
+            states = {row["session_id"]: row for row in known}
+            new = {
+                session: mark
+                for session, mark in marks.items()
+                if session not in states
+                and self._unreadable.get((owner, agent_id, session)) != mark
+            }
+            changed = [
+                row["n"]
+                for session, row in states.items()
+                if not row["pending"]
+                and session in marks
+                and (row["view_size"], row["view_mtime"]) != marks[session]
+            ]
+            gone = [
+                session
+                for session, row in states.items()
+                if row["view_size"] is not None and session not in marks
+            ]
+            if new:
+                self._database.write_now(
+                    lambda connection: _add_known_by_name(connection, owner, agent_id, new)
+                )
+            for start in range(0, len(changed), 500):
+                some = changed[start : start + 500]
+                self._database.write_now(
+                    lambda connection, some=some: _note_changed(connection, some, marks)
+                )
+        for session in gone:
+            self.take_in(owner, agent_id, session)
+
+    def read_pending(self, owner: str, agent_id: str, stop: Callable[[], bool]) -> None:
+        """Take in what `reconcile` noted, until `stop`."""
+        found = self._database.read(
+            lambda connection: connection.execute(SQL["pending"], (owner, agent_id)).fetchall()
+        )
+        for (session,) in found:
+            if stop():
+                return
+            self.take_in(owner, agent_id, session)
+
+    def clean(self, owner: str, agent_id: str) -> None:
+        """Remove what processes that were killed left half-written beside the views."""
+        with self._layout.folder(owner, agent_id) as folder:
+            if folder is None:
+                return
+            for name in os.listdir(folder):
+                if name.startswith(".") and name.endswith(".tmp"):
+                    process = name.rsplit(".", 2)[1].partition("-")[0]
+                    if process.isdigit() and not _is_running(int(process)):
+                        with contextlib.suppress(FileNotFoundError):
+                            os.unlink(name, dir_fd=folder)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _marks(folder: int) -> dict[str, Mark]:
+    marks: dict[str, Mark] = {}
+    with os.scandir(folder) as found:
+        for entry in found:
+            session = session_of(entry.name)
+            if session and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(FileNotFoundError):
+                    marks[session] = Mark.of(entry.stat(follow_symlinks=False))
+    return marks
+
+
+def _add_known_by_name(
+    connection: Connection, owner: str, agent_id: str, marks: dict[str, Mark]
+) -> None:
+    for session, mark in marks.items():
+        place = owner, agent_id, session
+        if rows.session(connection, place) is None:
+            _add(connection, place, mark, mark.mtime // 1000)
+
+
+def _note_changed(connection: Connection, numbers: list[int], marks: dict[str, Mark]) -> None:
+    for number in numbers:
+        row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
+        if row is None or row["deleted"]:
+            continue
+        mark = marks[row["session_id"]]
+        if (row["view_size"], row["view_mtime"]) != mark:
+            connection.execute(SQL["set_pending"], (mark.mtime // 1000, number))
+
+
+def _add(
+    connection: Connection, place: tuple[str, str, str], mark: Mark, created: int
+) -> dict[str, Any]:
+    """A session for a file, known by its name; or the one that lost this view, come back."""
+    lost = connection.execute(SQL["lost_session"], place).fetchone()
+    if lost is not None:
+        connection.execute(SQL["revive"], (lost[0],))
+    else:
+        number = rows.add(connection, place, ids.new_entry_ids(1)[0], created, mark.mtime // 1000)
+        connection.execute(SQL["set_view"], (None, None, mark.size, mark.mtime, number))
+        connection.execute(SQL["set_pending"], (0, number))
+    row = rows.session(connection, place)
+    assert row is not None
+    return row
+
+
+def _apply(
+    connection: Connection,
+    place: tuple[str, str, str],
+    bodies: list[bytes],
+    mark: Mark,
+    folder: int,
+) -> tuple[int, int] | None:
+    """Take the messages of a file into its session; its number and bytes if its view is stale."""
+    now = look(folder, place[2] + SUFFIX)
+    if now is None or Mark.of(now) != mark:
+        return None  # changed again: the next look finds it
+    row = rows.session(connection, place)
+    if row is None:
+        row = _add(connection, place, mark, _first_stamp(bodies) or mark.mtime // 1000)
+    elif not row["pending"] and (row["view_size"], row["view_mtime"]) == mark:
+        return None
+    if connection.execute(SQL["folder"], place[:2]).fetchone() is None:
+        connection.execute(SQL["set_folder"], (*place[:2], identity(folder) or ""))
+    number: int = row["n"]
+    first_reading = row["view_head"] is None and not row["head"]
+    entries = lines.read(connection, row["head"])
+    shared = _shared(entries, bodies)
+    base, left = _where_it_goes_on(connection, row, entries, bodies, shared)
+    if base is not None:
+        added = bodies[shared:]
+        head = base
+        if added:
+            identities = ids.new_entry_ids(len(added))
+            head = lines.extend(connection, base, list(zip(identities, added, strict=True)))
+        if left:
+            rows.add_branch(connection, number, left)
+        stamp = mark.mtime // 1000
+        rows.move(
+            connection,
+            row,
+            head,
+            revision=ids.new_entry_ids(1)[0],
+            updated=stamp if first_reading else max(row["updated"], stamp),
+        )
+        connection.execute(SQL["drop_deferred"], (number,))
+    row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
+    if row["message_count"] == len(bodies) and (base is not None or shared == len(bodies)):
+        shown: tuple[int | None, int | None] = row["head"], len(bodies)
+    else:
+        shown = row["view_head"], row["view_count"]
+        if shown[0] is None or shown[0] == row["head"]:
+            shown = -1, 0  # it shows something else than the history, whatever that is
+    connection.execute(SQL["set_view"], (*shown, mark.size, mark.mtime, number))
+    return None if shown[0] == row["head"] else (number, row["body_bytes"])
+
+
+def _shared(entries: list[StoredEntry], bodies: list[bytes]) -> int:
+    """How many messages the history and the file have in common from the first."""
+    shared = 0
+    for entry, body in zip(entries, bodies, strict=False):
+        if not messages.same(entry.body, body):
+            break
+        shared += 1
+    return shared
+
+
+def _where_it_goes_on(
+    connection: Connection,
+    row: Any,
+    entries: list[StoredEntry],
+    bodies: list[bytes],
+    shared: int,
+) -> tuple[int | None, int]:
+    """The entry that the file's messages from `shared` on follow, and the head that is left.
+
+    No entry (`None`) if there is nothing to take in; 0 for the start of a history, or for no
+    head that is left.
+    """
+    head: int = row["head"]
+    whole_history = shared == len(entries)
+    if whole_history:
+        never_read = row["view_head"] is None and not head
+        return (head if len(bodies) > shared or never_read else None), 0
+    seen = _seen(connection, row)
+    if shared == len(bodies):
+        if seen is None or len(bodies) >= seen:
+            return None, 0  # an older view of ours
+    elif seen is not None and shared >= seen:
+        return head, 0  # added to an older view of ours: it goes on after what came meanwhile
+    return (_at(connection, entries, shared), head)
+
+
+def _seen(connection: Connection, row: Any) -> int | None:
+    """How many messages of the current history the view last showed; `None` if it left them."""
+    if row["view_head"] is None or row["view_head"] < 0:
+        return None
+    if row["view_head"] == 0:
+        return 0
+    found = lines.position(connection, row["head"], row["view_head"])
+    return None if found is None else found + 1
+
+
+def _at(connection: Connection, entries: list[StoredEntry], count: int) -> int:
+    if not count:
+        return 0
+    found = lines.number(connection, entries[count - 1].entry_id)
+    assert found is not None
+    return found
+
+
+def _first_stamp(bodies: list[bytes]) -> int | None:
+    """When the first message was made, in microseconds, if it says so."""
+    if not bodies:
+        return None
+    message = json.loads(bodies[0])
+    stamps = [message.get("timestamp")] + [part.get("timestamp") for part in message["parts"]]
+    for stamp in stamps:
+        if isinstance(stamp, str):
+            with contextlib.suppress(ValueError):
+                return to_micros(datetime.fromisoformat(stamp))
+    return None

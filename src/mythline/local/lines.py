@@ -1,0 +1,167 @@
+"""Histories as ranges of entries: reading, extending, and letting go of them.
+
+An entry's number is `line << 20 | place`. A history is told by its last entry, its head: the
+entries of the head's line up to it, those of the line that this one follows up to the entry it
+follows, and so on. Everything here takes a connection inside a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from ..models import StoredEntry
+from .database import SQL, Connection
+
+SHIFT: Final = 20
+PLACES: Final = 1 << SHIFT
+
+
+class Segment(NamedTuple):
+    """The entries `first` to `last`, of which `base` entries of the history come before."""
+
+    first: int
+    last: int
+    base: int
+    follows: int
+
+    @property
+    def end(self) -> int:
+        """How many entries of the history come before the entry after `last`."""
+        return self.base + self.last - self.first + 1
+
+
+def segments(connection: Connection, head: int) -> Iterator[Segment]:
+    """The ranges of the history that ends with `head`, the newest first."""
+    while head:
+        line = head >> SHIFT
+        follows, base = connection.execute(SQL["line"], (line,)).fetchone()
+        yield Segment(line << SHIFT, head, base, follows)
+        head = follows
+
+
+def count(connection: Connection, head: int) -> int:
+    """How many entries the history has that ends with `head`."""
+    return next((segment.end for segment in segments(connection, head)), 0)
+
+
+def position(connection: Connection, head: int, entry: int) -> int | None:
+    """How many entries come before `entry` in the history of `head`; `None` if it isn't in it."""
+    for segment in segments(connection, head):
+        if segment.first <= entry <= segment.last:
+            return segment.base + entry - segment.first
+    return None
+
+
+def number(connection: Connection, entry_id: str) -> int | None:
+    """The number of the entry with this id."""
+    row = connection.execute(SQL["entry_number"], (entry_id,)).fetchone()
+    return row[0] if row else None
+
+
+def read(
+    connection: Connection, head: int, first: int = 0, end: int | None = None
+) -> list[StoredEntry]:
+    """Entries `first` to `end` (exclusive) of the history of `head`, oldest first."""
+    ranges: list[tuple[int, int]] = []
+    parent = 0
+    for segment in segments(connection, head):
+        stop = segment.end if end is None else min(end, segment.end)
+        start = max(first, segment.base)
+        if start < stop:
+            low = segment.first + start - segment.base
+            ranges.append((low, segment.first + stop - segment.base - 1))
+            parent = low - 1 if low > segment.first else segment.follows
+        if segment.base <= first:
+            break
+    parent_id = entry_id(connection, parent)
+    entries: list[StoredEntry] = []
+    for low, high in reversed(ranges):
+        for found, body in connection.execute(SQL["entries"], (low, high)):
+            entries.append(StoredEntry(found, parent_id, body))
+            parent_id = found
+    return entries
+
+
+def entry_id(connection: Connection, entry: int) -> str | None:
+    """The id of an entry, `None` for no entry."""
+    if not entry:
+        return None
+    return connection.execute(SQL["entry_id"], (entry,)).fetchone()[0]
+
+
+def body_bytes(connection: Connection, head: int) -> int:
+    """Bytes of the messages in the history of `head`, by their lengths alone."""
+    total = 0
+    for segment in segments(connection, head):
+        total += connection.execute(SQL["body_bytes"], (segment.first, segment.last)).fetchone()[0]
+    return total
+
+
+def extend(connection: Connection, after: int, entries: Sequence[tuple[str, bytes]]) -> int:
+    """Store `entries` (ids and bodies) after the entry `after`, or as the first; the new head.
+
+    They go on in `after`'s line if nothing follows it there, otherwise on a line of their own.
+
+    Raises:
+        sqlite3.IntegrityError: If one of the ids is stored already.
+    """
+    head = after
+    done = 0
+    while done < len(entries):
+        start = _place_after(connection, head)
+        some = entries[done : done + PLACES - start % PLACES]
+        connection.executemany(
+            SQL["add_entry"],
+            [(start + index, identity, body) for index, (identity, body) in enumerate(some)],
+        )
+        done += len(some)
+        head = start + len(some) - 1
+    return head
+
+
+def _place_after(connection: Connection, entry: int) -> int:
+    place = entry + 1
+    if entry and place % PLACES and not connection.execute(SQL["has_entry"], (place,)).fetchone():
+        return place
+    line = connection.execute(SQL["add_line"], (entry, count(connection, entry))).lastrowid
+    assert line is not None
+    return line << SHIFT
+
+
+def reaches(connection: Connection, entry: int, owner: str | None, agent_id: str) -> bool:
+    """Whether a living session of this agent has `entry` in its history or a branch.
+
+    Of this owner, if there is one.
+    """
+    waiting = [entry]
+    while waiting:
+        low = waiting.pop()
+        high = low | PLACES - 1
+        names = {"low": low, "high": high, "owner": owner, "agent_id": agent_id}
+        if connection.execute(SQL["reached"], names).fetchone():
+            return True
+        waiting += [row[0] << SHIFT for row in connection.execute(SQL["followers"], (low, high))]
+    return False
+
+
+def release(connection: Connection, tips: Iterable[int]) -> None:
+    """Remove what only led to `tips`, ends of histories that are no longer anyone's.
+
+    What another session's history, a branch of it, or a line that one needs still shares stays.
+    """
+    waiting = [tip >> SHIFT for tip in tips if tip]
+    while waiting:
+        line = waiting.pop()
+        row = connection.execute(SQL["line"], (line,)).fetchone()
+        if row is None:
+            continue
+        low, high = line << SHIFT, line << SHIFT | PLACES - 1
+        needed: int | None = connection.execute(
+            SQL["last_needed"], {"low": low, "high": high}
+        ).fetchone()[0]
+        connection.execute(SQL["drop_entries"], (low if needed is None else needed + 1, high))
+        if needed is None:
+            connection.execute(SQL["drop_line"], (line,))
+            if row[0]:
+                waiting.append(row[0] >> SHIFT)

@@ -1,0 +1,212 @@
+-- All SQL of the local store. The schema, with what its columns mean, is in migrations/.
+
+-- Entries and lines ---------------------------------------------------------------------------
+
+-- name: line
+SELECT follows, base FROM lines WHERE line = ?
+
+-- name: add_line
+INSERT INTO lines (follows, base) VALUES (?, ?)
+
+-- name: drop_line
+DELETE FROM lines WHERE line = ?
+
+-- name: entry_number
+SELECT n FROM entries WHERE id = ?
+
+-- name: entry_id
+SELECT id FROM entries WHERE n = ?
+
+-- name: has_entry
+SELECT 1 FROM entries WHERE n = ?
+
+-- name: entries
+SELECT id, body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n
+
+-- name: bodies_backwards
+SELECT body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n DESC
+
+-- name: body_bytes
+SELECT coalesce(sum(length(body)), 0) FROM entries WHERE n BETWEEN ? AND ?
+
+-- name: add_entry
+INSERT INTO entries (n, id, body) VALUES (?, ?, ?)
+
+-- name: drop_entries
+DELETE FROM entries WHERE n BETWEEN ? AND ?
+
+-- Whether a living session has the head, or the end of a branch, in part of a line.
+-- name: reached
+SELECT 1 FROM sessions
+ WHERE head BETWEEN :low AND :high AND deleted IS NULL AND agent_id = :agent_id
+   AND (:owner IS NULL OR owner = :owner)
+UNION ALL
+SELECT 1 FROM branches JOIN sessions ON sessions.n = branches.session
+ WHERE branches.entry BETWEEN :low AND :high AND deleted IS NULL AND agent_id = :agent_id
+   AND (:owner IS NULL OR owner = :owner)
+LIMIT 1
+
+-- The lines that begin after an entry of part of a line.
+-- name: followers
+SELECT line FROM lines WHERE follows BETWEEN ? AND ? AND follows > 0
+
+-- The last entry of a line that a session (deleted ones count: they can be restored), a branch
+-- or another line needs.
+-- name: last_needed
+SELECT max(needed) FROM (
+  SELECT max(head) AS needed FROM sessions WHERE head BETWEEN :low AND :high
+  UNION ALL
+  SELECT max(entry) FROM branches WHERE entry BETWEEN :low AND :high
+  UNION ALL
+  SELECT max(follows) FROM lines WHERE follows BETWEEN :low AND :high AND follows > 0
+)
+
+-- Sessions ------------------------------------------------------------------------------------
+
+-- name: session
+SELECT * FROM sessions JOIN session_state USING (n)
+ WHERE owner = :owner AND agent_id = :agent_id AND session_id = :session_id AND deleted IS NULL
+
+-- name: shared_session
+SELECT * FROM sessions JOIN session_state USING (n)
+ WHERE agent_id = :agent_id AND session_id = :session_id AND deleted IS NULL AND shared_id = 1
+ ORDER BY updated DESC LIMIT 1
+
+-- name: session_by_number
+SELECT * FROM sessions JOIN session_state USING (n) WHERE n = ?
+
+-- name: branches
+SELECT id FROM branches JOIN entries ON entries.n = branches.entry WHERE session = ? ORDER BY ord
+
+-- name: branch_tips
+SELECT entry FROM branches WHERE session = ?
+
+-- name: newest
+SELECT * FROM sessions
+ WHERE owner = :owner AND agent_id = :agent_id AND deleted IS NULL
+   AND (updated, n) < (:updated, :n)
+ ORDER BY updated DESC, n DESC LIMIT :limit
+
+-- name: records
+SELECT * FROM sessions JOIN session_state USING (n)
+ WHERE owner = :owner AND agent_id = :agent_id AND deleted IS NULL
+ ORDER BY updated DESC, n DESC LIMIT :limit
+
+-- name: records_shared
+SELECT * FROM sessions JOIN session_state USING (n)
+ WHERE agent_id = :agent_id AND deleted IS NULL AND (owner = '' OR shared_id = 1)
+ ORDER BY updated DESC, n DESC LIMIT :limit
+
+-- name: agents
+WITH RECURSIVE agent (id) AS (
+  SELECT min(agent_id) FROM sessions WHERE owner = :owner AND deleted IS NULL
+  UNION ALL
+  SELECT (SELECT min(agent_id) FROM sessions
+           WHERE owner = :owner AND deleted IS NULL AND agent_id > agent.id)
+    FROM agent WHERE agent.id IS NOT NULL
+)
+SELECT id,
+       (SELECT count(*) FROM sessions
+         WHERE owner = :owner AND agent_id = id AND deleted IS NULL),
+       (SELECT max(updated) FROM sessions
+         WHERE owner = :owner AND agent_id = id AND deleted IS NULL)
+  FROM agent WHERE id IS NOT NULL
+
+-- name: all_numbers
+SELECT n FROM sessions WHERE owner = ? AND agent_id = ? AND deleted IS NULL
+
+-- name: add_session
+INSERT INTO sessions (owner, agent_id, session_id, shared_id, revision, created, updated,
+                      title, tags, forked_from, forked_at, pending)
+VALUES (:owner, :agent_id, :session_id, :shared_id, :revision, :created, :updated,
+        :title, :tags, :forked_from, :forked_at, :pending)
+
+-- name: add_state
+INSERT INTO session_state (n, metadata) VALUES (?, ?)
+
+-- name: set_history
+UPDATE sessions
+   SET revision = :revision, head = :head, head_id = :head_id, message_count = :message_count,
+       body_bytes = :body_bytes, updated = :updated, opening = :opening, preview = :preview,
+       forked_from = :forked_from, forked_at = :forked_at
+ WHERE n = :n
+
+-- name: set_state
+UPDATE session_state SET usage = ?, deferred = ? WHERE n = ?
+
+-- name: drop_deferred
+UPDATE session_state SET deferred = NULL WHERE n = ? AND deferred IS NOT NULL
+
+-- name: drop_branches
+DELETE FROM branches WHERE session = ?
+
+-- name: add_branch
+INSERT INTO branches (session, ord, entry) VALUES (?, ?, ?)
+
+-- name: last_branch
+SELECT coalesce(max(ord), 0) FROM branches WHERE session = ?
+
+-- name: set_deleted
+UPDATE sessions SET deleted = ?, view_lost = ? WHERE n = ?
+
+-- The session that is deleted only because its view was removed, if its view comes back.
+-- name: lost_session
+SELECT n FROM sessions
+ WHERE owner = ? AND agent_id = ? AND session_id = ? AND deleted IS NOT NULL AND view_lost = 1
+ ORDER BY deleted DESC LIMIT 1
+
+-- name: revive
+UPDATE sessions SET deleted = NULL, view_lost = 0, pending = 1 WHERE n = ?
+
+-- name: drop_session
+DELETE FROM sessions WHERE n = ?
+
+-- Idempotency ---------------------------------------------------------------------------------
+
+-- name: repeated
+SELECT digest, revision, total, ids FROM idempotency WHERE session = ? AND key = ? AND saved > ?
+
+-- name: forget_repeats
+DELETE FROM idempotency WHERE session = ? AND saved <= ?
+
+-- name: remember
+INSERT INTO idempotency (session, key, digest, saved, revision, total, ids)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- Views ---------------------------------------------------------------------------------------
+
+-- name: stale
+SELECT n FROM sessions
+ WHERE deleted IS NULL AND pending = 0 AND head IS NOT view_head AND n > ?
+ ORDER BY n LIMIT ?
+
+-- name: set_view
+UPDATE sessions
+   SET view_head = ?, view_count = ?, view_size = ?, view_mtime = ?, pending = 0
+ WHERE n = ?
+
+-- name: set_view_file
+UPDATE sessions SET view_size = ?, view_mtime = ?, pending = 0 WHERE n = ?
+
+-- name: forget_view
+UPDATE sessions
+   SET view_head = NULL, view_count = NULL, view_size = NULL, view_mtime = NULL, pending = 0
+ WHERE n = ?
+
+-- name: set_pending
+UPDATE sessions SET pending = 1, updated = max(updated, ?) WHERE n = ?
+
+-- name: file_states
+SELECT session_id, n, view_size, view_mtime, pending FROM sessions
+ WHERE owner = ? AND agent_id = ? AND deleted IS NULL
+
+-- name: pending
+SELECT session_id FROM sessions
+ WHERE owner = ? AND agent_id = ? AND deleted IS NULL AND pending = 1
+
+-- name: folder
+SELECT identity FROM folders WHERE owner = ? AND agent_id = ?
+
+-- name: set_folder
+INSERT INTO folders (owner, agent_id, identity) VALUES (?, ?, ?)
+    ON CONFLICT (owner, agent_id) DO UPDATE SET identity = excluded.identity

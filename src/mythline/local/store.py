@@ -1,0 +1,520 @@
+"""LocalStore: sessions in a directory, with SQLite as the truth and a view for each session.
+
+What happens on the way of a request: reads are point reads of the database and one look at the
+mark of the session's view; lists read rows in index order. A save is one transaction of the
+writer's thread. Views, folders and other programs' changes are the business of threads beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from ..errors import (
+    EntryNotFound,
+    IdempotencyMismatch,
+    InvalidCursor,
+    InvalidInput,
+    RevisionConflict,
+    SessionNotFound,
+)
+from ..models import (
+    AgentInfo,
+    HistoryPage,
+    SessionDetails,
+    SessionPage,
+    StoredEntry,
+    from_micros,
+    now_micros,
+)
+from ..store import ANY, Append, AppendResult, Expected, Save, SessionKey, Store
+from . import lines, rows
+from .database import SQL, Connection, Database
+from .foreign import Foreign
+from .layout import Layout, look
+from .views import Views
+from .watch import Watch
+
+DAY: Final = 86_400_000_000
+
+T = TypeVar("T")
+
+
+def _place(key: SessionKey) -> rows.Place:
+    return key.owner or "", key.agent_id, key.session_id
+
+
+class LocalStore(Store):
+    """Sessions in a directory. Any number of processes of one machine may share it.
+
+    Args:
+        path: The directory; made when the store is opened.
+        views: Whether to keep a `.json` view of each session, and take in what other programs
+            write there. Without, the database is all there is.
+    """
+
+    def __init__(self, path: str | Path = ".mythline", *, views: bool = True) -> None:
+        self.path = Path(path).absolute()
+        self._database = Database(self.path)
+        self._layout = Layout(self.path)
+        self._has_views = views
+        self._views = Views(self._database, self._layout, self._take_in_now)
+        self._foreign = Foreign(self._database, self._layout, self._views.touch)
+        self._watch = Watch(self._layout, self._foreign)
+        self._open = False
+
+    async def open(self) -> None:
+        """Open the directory, making it if need be; views that a crash left stale follow."""
+        if self._open:
+            return
+        await asyncio.to_thread(self._database.open)
+        self._open = True
+        if self._has_views:
+            self._views.start()
+
+    async def close(self) -> None:
+        """Let saves and views finish, then close the database."""
+        if self._open:
+            self._open = False
+            await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        if self._has_views:
+            self._watch.close()
+            self._views.close()
+        self._database.close()
+
+    # What other programs did
+
+    def _take_in_now(self, owner: str, agent_id: str, session_id: str) -> None:
+        self._foreign.take_in(owner, agent_id, session_id)
+
+    def _fresh(
+        self, place: rows.Place, function: Callable[[Connection, Any | None], T]
+    ) -> tuple[bool, T]:
+        """What `function` makes of a session's row, and whether no other program changed its view.
+
+        Two looks: in one, this store's own view may just be changing places.
+        """
+        row, found = self._look(place, function)
+        if not self._has_views or self._foreign.is_current(place, row):
+            return True, found
+        row, found = self._look(place, function)
+        return self._foreign.is_current(place, row), found
+
+    def _look(
+        self, place: rows.Place, function: Callable[[Connection, Any | None], T]
+    ) -> tuple[Any | None, T]:
+        def look(connection: Connection) -> tuple[Any | None, T]:
+            row = rows.session(connection, place)
+            return row, function(connection, row)
+
+        return self._database.read(look)
+
+    async def _now(self, key: SessionKey, function: Callable[[Connection, Any | None], T]) -> T:
+        """What `function` makes of a session's row, after what other programs did. Point reads."""
+        current, found = self._fresh(_place(key), function)
+        if current:
+            return found
+        await self._database.in_thread(lambda: self._foreign.take_in(*_place(key)))
+        return self._fresh(_place(key), function)[1]
+
+    async def _aside(self, key: SessionKey, function: Callable[[Connection, Any | None], T]) -> T:
+        """As `_now`, beside the event loop: for reads that take longer."""
+
+        def read() -> T:
+            current, found = self._fresh(_place(key), function)
+            if current:
+                return found
+            self._foreign.take_in(*_place(key))
+            return self._fresh(_place(key), function)[1]
+
+        return await self._database.in_thread(read)
+
+    async def _notice(self, key: SessionKey) -> None:
+        if self._has_views:
+            await self._now(key, lambda _connection, _row: None)
+
+    # Reading
+
+    async def agents(self, owner: str | None) -> Sequence[AgentInfo]:
+        """The agents of `owner`, also those that only another program made folders for."""
+        where = owner or ""
+        if self._has_views:
+            await self._watch.compared(where, None)
+        found = await self._read(
+            lambda connection: connection.execute(SQL["agents"], {"owner": where}).fetchall()
+        )
+        return [AgentInfo(row[0], row[1], from_micros(row[2])) for row in found]
+
+    async def get(self, key: SessionKey, *, shared: bool = False) -> SessionDetails | None:
+        """A session, by point reads and one look at its view."""
+
+        def find(connection: Connection, row: Any | None) -> SessionDetails | None:
+            if row is None and shared:
+                names = {"agent_id": key.agent_id, "session_id": key.session_id}
+                row = connection.execute(SQL["shared_session"], names).fetchone()
+            return None if row is None else rows.details(connection, row)
+
+        return await self._now(key, find)
+
+    async def list(
+        self, owner: str | None, agent_id: str, *, limit: int, cursor: str | None = None
+    ) -> SessionPage:
+        """A page by the index alone; files that are known by their names only are read first."""
+        where = owner or ""
+        start = _decode_cursor(cursor)
+        if self._has_views:
+            await self._watch.compared(where, agent_id)
+        arguments = {
+            "owner": where,
+            "agent_id": agent_id,
+            "updated": start[0],
+            "n": start[1],
+            "limit": limit + 1,
+        }
+
+        def page() -> list[Any]:
+            tried: set[int] = set()
+            while True:
+                found = self._database.read(
+                    lambda connection: connection.execute(SQL["newest"], arguments).fetchall()
+                )
+                unread = [row for row in found if row["pending"] and row["n"] not in tried]
+                if not unread or not self._has_views:
+                    return found
+                for row in unread:
+                    tried.add(row["n"])
+                    self._foreign.take_in(where, agent_id, row["session_id"])
+
+        found = await self._database.in_thread(page)
+        more = found[limit - 1] if len(found) > limit else None
+        return SessionPage(
+            tuple(rows.info(row) for row in found[:limit]),
+            f"{more['updated']}.{more['n']}" if more is not None else None,
+        )
+
+    async def records(
+        self, owner: str | None, agent_id: str, *, limit: int | None = None
+    ) -> Sequence[SessionDetails]:
+        """All sessions with what they carry; costs what it returns."""
+        where = owner or ""
+        if self._has_views:
+            await self._watch.compared(where, agent_id)
+            await self._read_pending(where, agent_id)
+        statement = SQL["records" if owner else "records_shared"]
+        names = {"owner": where, "agent_id": agent_id, "limit": -1 if limit is None else limit}
+        return await self._read(
+            lambda connection: [
+                rows.details(connection, row) for row in connection.execute(statement, names)
+            ]
+        )
+
+    async def _read_pending(self, where: str, agent_id: str) -> None:
+        await self._database.in_thread(
+            lambda: self._foreign.read_pending(where, agent_id, lambda: False)
+        )
+
+    async def history(
+        self,
+        key: SessionKey,
+        *,
+        limit: int | None = None,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> HistoryPage | None:
+        """Part of a history, by ranges of its entries."""
+
+        def page(connection: Connection, row: Any | None) -> HistoryPage | None:
+            if row is None:
+                return None
+            first, end = 0, row["message_count"]
+            if after is not None:
+                first = _position(connection, row["head"], after) + 1
+            if before is not None:
+                end = _position(connection, row["head"], before)
+            if limit is not None:
+                if after is not None and before is None:
+                    end = min(end, first + limit)
+                else:
+                    first = max(first, end - limit)
+            entries = lines.read(connection, row["head"], first, max(first, end))
+            return HistoryPage(row["revision"], row["message_count"], first, tuple(entries))
+
+        return await self._aside(key, page)
+
+    async def line(
+        self, owner: str | None, agent_id: str, entry_id: str, *, limit: int | None = None
+    ) -> Sequence[StoredEntry] | None:
+        """The entries up to one, if it is within reach."""
+
+        def read(connection: Connection) -> Sequence[StoredEntry] | None:
+            entry = self._reachable(connection, owner, agent_id, entry_id)
+            if entry is None:
+                return None
+            count = lines.count(connection, entry)
+            return lines.read(connection, entry, 0 if limit is None else max(0, count - limit))
+
+        return await self._read(read)
+
+    def _reachable(
+        self, connection: Connection, owner: str | None, agent_id: str, entry_id: str
+    ) -> int | None:
+        entry = lines.number(connection, entry_id)
+        if entry is None:
+            return None
+        return entry if lines.reaches(connection, entry, owner, agent_id) else None
+
+    async def _read(self, function: Callable[[Connection], T]) -> T:
+        return await self._database.in_thread(lambda: self._database.read(function))
+
+    # Writing
+
+    async def save(self, key: SessionKey, save: Save) -> None:
+        """One transaction; the view of a session that is made or moved is there on return."""
+        if save.expected is None:
+            await self._notice(key)
+        number, size = await self._database.write(
+            lambda connection: self._save(connection, key, save)
+        )
+        if self._has_views:
+            self._views.touch(number, size)
+            if save.expected is None or not save.entries:
+                await self.settle(key)
+
+    def _save(self, connection: Connection, key: SessionKey, save: Save) -> tuple[int, int]:
+        place = _place(key)
+        row = rows.session(connection, place)
+        if (None if row is None else row["revision"]) != save.expected:
+            raise RevisionConflict(key.session_id)
+        if row is None:
+            self._check_free(key)
+            rows.add(
+                connection,
+                place,
+                save.revision,
+                save.updated,
+                save.updated,
+                shared_id=int(save.shared_id),
+                title=save.title,
+                tags=json.dumps(list(save.tags), ensure_ascii=False),
+                forked_from=save.forked_from,
+                forked_at=save.forked_at,
+                metadata=json.dumps(dict(save.metadata), ensure_ascii=False),
+            )
+            row = rows.session(connection, place)
+            assert row is not None
+        number: int = row["n"]
+        known: dict[str | None, int] = {None: 0, row["head_id"]: row["head"]}
+
+        def entry(identity: str | None) -> int:
+            if identity not in known:
+                found = (
+                    None
+                    if identity is None
+                    else self._reachable(connection, save.reach, key.agent_id, identity)
+                )
+                if found is None:
+                    raise RevisionConflict(key.session_id)
+                known[identity] = found
+            return known[identity]
+
+        if save.entries:
+            self._add_entries(connection, save.entries, entry(save.entries[0].parent_id), known)
+        head = entry(save.head_id)
+        grew = bool(save.entries) and (
+            save.entries[0].parent_id == row["head_id"]
+            and save.head_id == save.entries[-1].entry_id
+        )
+        added = [found.body for found in save.entries] if grew else None
+        if not save.entries and head == row["head"]:
+            added = []
+        size = rows.move(
+            connection,
+            row,
+            head,
+            revision=save.revision,
+            updated=save.updated,
+            added=added,
+            forked_from=save.forked_from,
+            forked_at=save.forked_at,
+        )
+        connection.execute(SQL["set_state"], (save.usage, save.deferred_tool_requests, number))
+        if tuple(save.branches) != rows.branches(connection, number):
+            connection.execute(SQL["drop_branches"], (number,))
+            connection.executemany(
+                SQL["add_branch"],
+                [(number, order, entry(tip)) for order, tip in enumerate(save.branches, 1)],
+            )
+        return number, size
+
+    def _check_free(self, key: SessionKey) -> None:
+        """Refuse to make a session where a file lies that is none, rather than replace it."""
+        if not self._has_views:
+            return
+        with self._layout.folder(key.owner or "", key.agent_id, create=True) as folder:
+            if folder is not None and look(folder, f"{key.session_id}.json") is not None:
+                raise RevisionConflict(key.session_id)
+
+    @staticmethod
+    def _add_entries(
+        connection: Connection,
+        entries: Sequence[StoredEntry],
+        after: int,
+        known: dict[str | None, int],
+    ) -> None:
+        if any(entry.parent_id != previous.entry_id for previous, entry in pairwise(entries)):
+            raise InvalidInput("Each new entry must follow the one before it.")
+        try:
+            head = lines.extend(connection, after, [(e.entry_id, e.body) for e in entries])
+        except sqlite3.IntegrityError as error:
+            raise InvalidInput("A new entry has an id that is stored already.") from error
+        known[entries[-1].entry_id] = head
+
+    async def append(self, key: SessionKey, append: Append) -> AppendResult:
+        """One transaction at the head, whatever it is."""
+        await self._notice(key)
+        result, number, size = await self._database.write(
+            lambda connection: _append(connection, key, append)
+        )
+        if self._has_views and number:
+            self._views.touch(number, size)
+        return result
+
+    async def delete(
+        self, key: SessionKey, *, expected: Expected = ANY, permanent: bool = False
+    ) -> bool:
+        """Delete a session with its view, in one transaction."""
+        await self._notice(key)
+
+        def delete(connection: Connection) -> bool:
+            row = rows.session(connection, _place(key))
+            if expected is not ANY and (None if row is None else row["revision"]) != expected:
+                raise RevisionConflict(key.session_id)
+            if row is None:
+                return False
+            self._delete(connection, row, permanent)
+            return True
+
+        return await self._database.write(delete)
+
+    def _delete(self, connection: Connection, row: Any, permanent: bool) -> None:
+        if permanent:
+            rows.purge(connection, row["n"])
+        else:
+            connection.execute(SQL["set_deleted"], (now_micros(), 0, row["n"]))
+        # Before the commit: killed in between, the session is one whose view was removed. The
+        # other way round, the view would come back as a file that no session knows.
+        if self._has_views:
+            with self._layout.folder(row["owner"], row["agent_id"]) as folder:
+                name = f"{row['session_id']}.json"
+                if folder is not None and look(folder, name) is not None:
+                    os.unlink(name, dir_fd=folder)
+
+    async def delete_all(self, owner: str | None, agent_id: str, *, permanent: bool = False) -> int:
+        """Delete in steps of a hundred, so that others get their turn."""
+        if self._has_views:
+            await self._watch.compared(owner or "", agent_id, patience=None)
+            await self._read_pending(owner or "", agent_id)
+        numbers = [
+            row[0]
+            for row in await self._read(
+                lambda connection: connection.execute(
+                    SQL["all_numbers"], (owner or "", agent_id)
+                ).fetchall()
+            )
+        ]
+        deleted = 0
+        for start in range(0, len(numbers), 100):
+            some = numbers[start : start + 100]
+
+            def delete(connection: Connection, some: list[int] = some) -> int:
+                found = [
+                    connection.execute(SQL["session_by_number"], (n,)).fetchone() for n in some
+                ]
+                living = [row for row in found if row is not None and not row["deleted"]]
+                for row in living:
+                    self._delete(connection, row, permanent)
+                return len(living)
+
+            deleted += await self._database.write(delete)
+        return deleted
+
+    async def settle(self, key: SessionKey) -> None:
+        """Wait until the session's view shows what is stored."""
+        if not self._has_views:
+            return
+        row = self._database.read(lambda connection: rows.session(connection, _place(key)))
+        if row is not None:
+            await asyncio.to_thread(self._views.settle, row["n"])
+
+
+def _append(
+    connection: Connection, key: SessionKey, append: Append
+) -> tuple[AppendResult, int, int]:
+    row = rows.session(connection, _place(key))
+    if row is None:
+        raise SessionNotFound(key.session_id)
+    number: int = row["n"]
+    repeat = append.idempotency_key
+    if repeat is not None:
+        since = append.updated - DAY
+        found = connection.execute(SQL["repeated"], (number, repeat, since)).fetchone()
+        if found is not None:
+            if found["digest"] != append.digest:
+                raise IdempotencyMismatch
+            identities = tuple(json.loads(found["ids"]))
+            return AppendResult(found["revision"], found["total"], identities), 0, 0
+    if append.expected is not ANY and row["revision"] != append.expected:
+        raise RevisionConflict(key.session_id)
+    head = lines.extend(
+        connection, row["head"], list(zip(append.entry_ids, append.bodies, strict=True))
+    )
+    size = rows.move(
+        connection,
+        row,
+        head,
+        revision=append.revision,
+        updated=append.updated,
+        added=append.bodies,
+    )
+    connection.execute(SQL["drop_deferred"], (number,))
+    total = row["message_count"] + len(append.bodies)
+    if repeat is not None:
+        connection.execute(SQL["forget_repeats"], (number, append.updated - DAY))
+        values = (
+            number,
+            repeat,
+            append.digest,
+            append.updated,
+            append.revision,
+            total,
+            json.dumps(list(append.entry_ids)),
+        )
+        connection.execute(SQL["remember"], values)
+    return AppendResult(append.revision, total, tuple(append.entry_ids)), number, size
+
+
+def _position(connection: Connection, head: int, entry_id: str) -> int:
+    entry = lines.number(connection, entry_id)
+    found = None if entry is None else lines.position(connection, head, entry)
+    if found is None:
+        raise EntryNotFound(entry_id)
+    return found
+
+
+def _decode_cursor(cursor: str | None) -> tuple[int, int]:
+    if cursor is None:
+        return (1 << 62), 0
+    updated, dot, number = cursor.partition(".")
+    if not dot or not all(
+        part.isascii() and part.isdigit() and len(part) <= 18 for part in (updated, number)
+    ):
+        raise InvalidCursor("No list gave this cursor. Start again without one.")
+    return int(updated), int(number)

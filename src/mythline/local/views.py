@@ -1,0 +1,269 @@
+"""The views: one `.json` file a session, kept up to date behind the truth.
+
+A thread of the store's renders them. It writes a file beside the view, and lets the two change
+places while it holds the store's turn, so that views are written in the order of what they show;
+the database remembers the mark of the file. What crashes leave:
+
+- before the change of places: the old view, whose mark is known. It is stale, and written again.
+- after it and before the mark was stored: a view of unknown mark that shows a part of the
+  history. `mythline.local.foreign` finds it the same as the truth, or behind it.
+
+So views need no sync of their own. A view with another mark than the stored one was changed by
+another program. It is never written over: it is taken in first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Literal
+
+from .. import messages
+from ..errors import MythlineError, StoreError
+from . import lines
+from .database import SQL, Connection, Database
+from .layout import SUFFIX, Layout, Mark, exchange, identity, look
+
+log = logging.getLogger("mythline")
+
+SMALL: Final = 64 << 10
+"""Bytes of messages up to which a view is written at once."""
+PAUSE_SMALL: Final = 0.05
+"""Seconds between two writings of a small view, while saves come faster."""
+PAUSE_LARGE: Final = 0.5
+"""Seconds that a large view waits for more to show."""
+PAUSE_BLOCKED: Final = 1.0
+
+Outcome = Literal["done", "again", "changed"]
+
+
+class Views:
+    """Writes the views of one store, in a thread of its own."""
+
+    def __init__(
+        self, database: Database, layout: Layout, take_in: Callable[[str, str, str], None]
+    ) -> None:
+        self._database = database
+        self._layout = layout
+        self._take_in = take_in
+        self._due: dict[int, float] = {}
+        self._written: dict[int, float] = {}
+        self._busy: int | None = None
+        self._failed: dict[int, int] = {}
+        self._condition = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, with the views that an earlier process left stale."""
+        self._thread = threading.Thread(target=self._run, name="mythline-views", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what is due, and stop."""
+        if self._thread is None:
+            return
+        with self._condition:
+            self._closing = True
+            self._condition.notify_all()
+        self._thread.join()
+        self._thread = None
+
+    def touch(self, session: int, body_bytes: int) -> None:
+        """Note that a session's view must follow: at once if it is small and rests."""
+        now = time.monotonic()
+        if body_bytes > SMALL:
+            when = now + PAUSE_LARGE
+        else:
+            when = max(now, self._written.get(session, 0) + PAUSE_SMALL)
+        with self._condition:
+            if when < self._due.get(session, float("inf")):
+                self._due[session] = when
+                self._condition.notify_all()
+
+    def settle(self, session: int) -> None:
+        """Wait until a session's view shows what is stored, or can't be written."""
+        with self._condition:
+            failed = self._failed.get(session, 0)
+            if session in self._due:
+                self._due[session] = 0
+                self._condition.notify_all()
+            self._condition.wait_for(
+                lambda: (
+                    (session not in self._due and self._busy != session)
+                    or self._failed.get(session, 0) != failed
+                    or self._thread is None
+                )
+            )
+
+    def _run(self) -> None:
+        with contextlib.suppress(StoreError):
+            self._find_stale()
+        while True:
+            with self._condition:
+                session = self._next()
+                if session is None:
+                    return
+                self._busy = session
+            outcome: Outcome = "again"
+            try:
+                outcome = self._write(session)
+            except Exception as error:
+                if session not in self._failed:
+                    log.warning("a view can't be written, and is tried again: %s", error)
+            with self._condition:
+                self._busy = None
+                self._written[session] = time.monotonic()
+                if outcome != "done":
+                    self._failed[session] = self._failed.get(session, 0) + 1
+                    if not self._closing:
+                        self._due.setdefault(session, time.monotonic() + PAUSE_BLOCKED)
+                else:
+                    self._failed.pop(session, None)
+                if len(self._written) > 10_000:
+                    self._written.clear()
+                self._condition.notify_all()
+
+    def _next(self) -> int | None:
+        """Wait for a session that is due and take it; `None` when there is nothing more to do."""
+        while True:
+            if not self._due:
+                if self._closing:
+                    return None
+                self._condition.wait()
+                continue
+            session = min(self._due, key=self._due.__getitem__)
+            wait = self._due[session] - time.monotonic()
+            if wait <= 0 or self._closing:
+                del self._due[session]
+                return session
+            self._condition.wait(wait)
+
+    def _find_stale(self) -> None:
+        last = 0
+        while not self._closing:
+            found = self._database.read(
+                lambda connection, last=last: connection.execute(
+                    SQL["stale"], (last, 500)
+                ).fetchall()
+            )
+            if not found:
+                return
+            last = found[-1][0]
+            with self._condition:
+                for (session,) in found:
+                    self._due.setdefault(session, 0)
+            if len(found) == 500:  # write these before looking for more
+                self._drain()
+
+    def _drain(self) -> None:
+        while self._due and not self._closing:
+            session, _ = self._due.popitem()
+            with contextlib.suppress(MythlineError, OSError):
+                self._write(session)
+
+    def _write(self, session: int) -> Outcome:
+        rendered = self._database.read(lambda connection: _render(connection, session))
+        if rendered is None:
+            return "done"
+        place, head, count, data = rendered
+        owner, agent_id, session_id = place
+        with self._layout.folder(owner, agent_id, create=True) as folder:
+            assert folder is not None
+            name = session_id + SUFFIX
+            beside = f".{session_id}.{os.getpid()}-{threading.get_ident()}.tmp"
+            mark = _write_beside(folder, beside, data)
+            try:
+                outcome: Outcome = self._database.write_now(
+                    lambda connection: _publish(
+                        connection, session, (head, count, mark), folder, name, beside
+                    )
+                )
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(beside, dir_fd=folder)
+        if outcome == "changed":
+            self._take_in(owner, agent_id, session_id)
+        return outcome
+
+
+def _render(
+    connection: Connection, session: int
+) -> tuple[tuple[str, str, str], int, int, bytes] | None:
+    """Place, head, number of messages and bytes of a view; `None` if it needs no writing."""
+    row = connection.execute(SQL["session_by_number"], (session,)).fetchone()
+    if row is None or row["deleted"] or row["pending"] or row["head"] == row["view_head"]:
+        return None
+    bodies = [entry.body for entry in lines.read(connection, row["head"])]
+    place = row["owner"], row["agent_id"], row["session_id"]
+    return place, row["head"], len(bodies), messages.view(bodies)
+
+
+def _write_beside(folder: int, name: str, data: bytes) -> Mark:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    descriptor = os.open(name, flags, 0o644, dir_fd=folder)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        left = memoryview(data)
+        while left:
+            left = left[file.write(left) :]
+        # The system's own stamps are coarse; one to the nanosecond makes the mark unmistakable.
+        now = time.time_ns()
+        os.utime(descriptor, ns=(now, now))
+        return Mark.of(os.fstat(descriptor))
+
+
+def _publish(
+    connection: Connection,
+    session: int,
+    shown: tuple[int, int, Mark],
+    folder: int,
+    name: str,
+    beside: str,
+) -> Outcome:
+    """Put a rendered file in the view's place, unless the session or the view moved on."""
+    head, count, mark = shown
+    row = connection.execute(SQL["session_by_number"], (session,)).fetchone()
+    if row is None or row["deleted"]:
+        return "done"
+    if row["pending"]:
+        return "changed"
+    if row["head"] != head:
+        return "again"
+    found = look(folder, name)
+    known = None if row["view_size"] is None else Mark(row["view_size"], row["view_mtime"])
+    if (None if found is None else Mark.of(found)) != known:
+        return "changed"
+    _remember_folder(connection, row["owner"], row["agent_id"], folder)
+    if found is None or not exchange(folder, beside, name):
+        os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+    else:
+        swapped = look(folder, beside)
+        if swapped is None or Mark.of(swapped) != known or not stat.S_ISREG(swapped.st_mode):
+            exchange(folder, beside, name)  # another program wrote it in this moment
+            return "changed"
+    connection.execute(SQL["set_view"], (head, count, mark.size, mark.mtime, session))
+    return "done"
+
+
+def _remember_folder(connection: Connection, owner: str, agent_id: str, folder: int) -> None:
+    """Note which folder it is; if it is another than before, whose views are missing there."""
+    now = identity(folder) or ""
+    row = connection.execute(SQL["folder"], (owner, agent_id)).fetchone()
+    if row is not None and row[0] == now:
+        return
+    if row is not None:
+        forget_missing(connection, owner, agent_id, set(os.listdir(folder)))
+    connection.execute(SQL["set_folder"], (owner, agent_id, now))
+
+
+def forget_missing(connection: Connection, owner: str, agent_id: str, names: set[str]) -> None:
+    """Let the views be written again that a folder lost with the folder itself."""
+    rows = connection.execute(SQL["file_states"], (owner, agent_id)).fetchall()
+    for row in rows:
+        if row["view_size"] is not None and row["session_id"] + SUFFIX not in names:
+            connection.execute(SQL["forget_view"], (row["n"],))

@@ -1,0 +1,175 @@
+"""Keeps lists up to date with what other programs do in the folders of views.
+
+The first list of a folder has it compared with the truth, by names and marks. From then on the
+system tells what changes there (`watchfiles`: inotify and its like), and it is taken in at once,
+beside every request. What is never listed is never watched over; a session that is asked for by
+its id is looked at then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from ..errors import MythlineError
+from . import rows
+from .foreign import Foreign
+from .layout import Layout
+
+if TYPE_CHECKING:
+    from watchfiles import Change
+
+log = logging.getLogger("mythline")
+
+PATIENCE: Final = 1.0
+"""Seconds that a list waits for the first comparison of its folder."""
+DEBOUNCE_MS: Final = 100
+QUIET_MS: Final = 300
+"""Milliseconds without a change after which removed views are believed to be removed."""
+RETRY: Final = 0.7
+
+Folder = tuple[str, str]
+
+
+class Watch:
+    """Compares the folders of one store with the truth, and watches them."""
+
+    def __init__(self, layout: Layout, foreign: Foreign) -> None:
+        self._layout = layout
+        self._foreign = foreign
+        self._compared: dict[Folder, Future[None]] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._pool: ThreadPoolExecutor | None = None
+        self._thread: threading.Thread | None = None
+
+    def close(self) -> None:
+        """Stop watching and comparing."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+        self._compared.clear()
+        self._stop = threading.Event()
+
+    async def compared(
+        self, owner: str, agent_id: str | None, patience: float | None = PATIENCE
+    ) -> None:
+        """Wait, `patience` seconds at the most, until a folder was compared with the truth.
+
+        For no agent (`None`), all of the owner's folders.
+        """
+        agents = self._layout.agent_folders(owner) if agent_id is None else [agent_id]
+        waiting = [
+            asyncio.wrap_future(future)
+            for agent in agents
+            if not (future := self._ask((owner, agent))).done()
+        ]
+        if waiting:
+            await asyncio.wait(waiting, timeout=patience)
+
+    def _ask(self, folder: Folder) -> Future[None]:
+        with self._lock:
+            found = self._compared.get(folder)
+            if found is None:
+                if self._pool is None:
+                    self._pool = ThreadPoolExecutor(2, "mythline-compare")
+                    self._thread = threading.Thread(
+                        target=self._run, name="mythline-watch", daemon=True
+                    )
+                    self._thread.start()
+                found = self._compared[folder] = Future()
+                self._pool.submit(self._compare, folder, found)
+            return found
+
+    def _compare(self, folder: Folder, done: Future[None]) -> None:
+        try:
+            self._foreign.clean(*folder)
+            self._foreign.reconcile(*folder)
+        except Exception as error:
+            with self._lock:
+                self._compared.pop(folder, None)
+            log.warning("a folder of sessions could not be compared: %s", error)
+        if not done.cancelled():
+            done.set_result(None)
+        self._try(self._foreign.read_pending, *folder, self._stop.is_set)
+
+    def _run(self) -> None:
+        from watchfiles import watch
+
+        while not self._stop.is_set():
+            try:
+                self._follow(
+                    watch(
+                        self._layout.root,
+                        watch_filter=self._is_view_or_folder,
+                        debounce=DEBOUNCE_MS,
+                        step=20,
+                        stop_event=self._stop,
+                        rust_timeout=QUIET_MS,
+                        yield_on_timeout=True,
+                        raise_interrupt=False,
+                        ignore_permission_denied=True,
+                    )
+                )
+            except (OSError, RuntimeError) as error:
+                log.warning("the store's folder can't be watched, and is compared: %s", error)
+                self._compare_again()
+
+    def _follow(self, reports: Iterable[set[tuple[Change, str]]]) -> None:
+        removed: set[rows.Place] = set()
+        for number, changes in enumerate(reports):
+            if number == 0:  # what was compared before the watch began may have changed since
+                again = set(self._compared)
+            else:
+                again = set[Folder]()
+            gone: set[rows.Place] = set()
+            for _, path in changes:
+                place = self._layout.place_of(path)
+                if place is None or place[:2] not in self._compared:
+                    continue
+                owner, agent_id, session_id = place
+                if session_id is None:
+                    again.add((owner, agent_id))
+                elif os.path.lexists(path):
+                    self._try(self._foreign.notice, (owner, agent_id, session_id))
+                else:
+                    gone.add((owner, agent_id, session_id))
+            # A folder that is being removed loses its files first: wait until it is quiet.
+            if gone:
+                removed |= gone
+            else:
+                for place in removed:
+                    self._try(self._foreign.notice, place)
+                removed = set()
+            for folder in again:
+                self._try(self._foreign.reconcile, *folder)
+                self._try(self._foreign.read_pending, *folder, self._stop.is_set)
+
+    @staticmethod
+    def _try(function: Callable[..., object], *arguments: object) -> None:
+        try:
+            function(*arguments)
+        except (MythlineError, OSError) as error:
+            log.warning("a change of another program could not be taken in: %s", error)
+
+    def _is_view_or_folder(self, _change: object, path: str) -> bool:
+        name = os.path.basename(path)
+        return name.endswith(".json") or "." not in name
+
+    def _compare_again(self) -> None:
+        """Where nothing tells of changes: compare what was listed, again and again."""
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not self._stop.wait(RETRY):
+            for folder in list(self._compared):
+                self._try(self._foreign.reconcile, *folder)
+                self._try(self._foreign.read_pending, *folder, self._stop.is_set)

@@ -1,0 +1,284 @@
+"""Store: the contract of a backend that keeps sessions.
+
+A dozen methods, all on raw JSON bytes: what messages mean is the business of `mythline.sessions`.
+`mythline.testing` has the suite that every store passes.
+
+Everywhere: ids have been checked by the caller (`mythline.ids`); an owner of `None` is a place of
+its own, beside those of the owners; two owners never see each other's sessions. A method that
+raises has changed nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+from .models import AgentInfo, HistoryPage, SessionDetails, SessionPage, StoredEntry
+
+if TYPE_CHECKING:
+    from .sessions import AgentSessions
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """What identifies a session: its owner (or none), its agent, and its id."""
+
+    owner: str | None
+    agent_id: str
+    session_id: str
+
+
+class Keep(Enum):
+    """`KEEP`: leave a field of a session as it is."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+
+
+class AnyRevision(Enum):
+    """`ANY`: whatever the revision is now."""
+
+    ANY = "any"
+
+
+ANY: Final = AnyRevision.ANY
+Expected = str | None | Literal[AnyRevision.ANY]
+"""The revision that a change goes on from; `None` where there must be no session yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Save:
+    """A whole save: where the history ends, what it adds, and what the session carries.
+
+    Attributes:
+        revision: The new revision.
+        expected: The revision that must be stored: `None` if there must be no session.
+        head_id: The last entry of the history: the last of `entries`, a stored one, or `None`.
+        entries: What it adds, in order, each after its `parent_id`.
+        branches: The last entries of the branches the session left, oldest first.
+        usage: `RunUsage` as JSON.
+        deferred_tool_requests: `DeferredToolRequests` as JSON, or `None`.
+        forked_from: The session this one was forked from, and `forked_at` its last shared entry.
+        updated: When it was saved, in microseconds since 1970, UTC.
+        reach: Whose sessions the head, parents and branches may come from; `None`: anyone's of
+            this agent.
+        shared_id: Whether an ownerless caller may find the session by its id alone.
+        title: For a session that is created; `tags` and `metadata` likewise.
+    """
+
+    revision: str
+    expected: str | None
+    head_id: str | None
+    entries: Sequence[StoredEntry] = ()
+    branches: Sequence[str] = ()
+    usage: bytes = b"{}"
+    deferred_tool_requests: bytes | None = None
+    forked_from: str | None = None
+    forked_at: str | None = None
+    updated: int
+    reach: str | None = None
+    shared_id: bool = False
+    title: str | None = None
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """Messages that go on after the head, whatever it is when they are stored.
+
+    Attributes:
+        revision: The new revision.
+        expected: The revision that must be stored, or `ANY`.
+        entry_ids: The new entries' ids, as many as `bodies`.
+        bodies: The messages, each as JSON on one line.
+        updated: When it was saved, in microseconds since 1970, UTC.
+        idempotency_key: A repeat under this key within a day stores nothing.
+        digest: What makes a repeat the same one: a hash of what was sent.
+    """
+
+    revision: str
+    expected: str | Literal[AnyRevision.ANY]
+    entry_ids: Sequence[str]
+    bodies: Sequence[bytes]
+    updated: int
+    idempotency_key: str | None = None
+    digest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """What an append, or the one that it repeats, stored."""
+
+    revision: str
+    message_count: int
+    entry_ids: tuple[str, ...]
+
+
+class Store(ABC):
+    """Where sessions are kept.
+
+    Use it as an async context manager. Any number of tasks and threads may use an open store,
+    and any number of processes may open the same place.
+    """
+
+    def sessions(self, agent_id: str, owner: str | None = None) -> AgentSessions:
+        """The sessions of one agent, of one owner or of none.
+
+        Raises:
+            InvalidId: If either is outside the grammar of `mythline.ids`.
+        """
+        from .sessions import AgentSessions
+
+        return AgentSessions(self, agent_id, owner=owner)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Open the store, making or migrating its schema if need be. Repeating it does nothing.
+
+        Raises:
+            StoreUnavailable: If it can't be opened or made.
+            StoreTooNew: If a newer Mythline wrote it. Nothing was changed.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish what was begun and let go of everything. Repeating it does nothing.
+
+        Durability: writes that were accepted before are stored, and views are up to date.
+        """
+
+    @abstractmethod
+    async def agents(self, owner: str | None) -> Sequence[AgentInfo]:
+        """The agents that have sessions of `owner`, with their numbers, ordered by `agent_id`."""
+
+    @abstractmethod
+    async def get(self, key: SessionKey, *, shared: bool = False) -> SessionDetails | None:
+        """A session, or `None` if there is none.
+
+        With `shared`, and no session of no owner, the one saved with `shared_id` under this
+        agent and id, whoever owns it.
+        """
+
+    @abstractmethod
+    async def list(
+        self, owner: str | None, agent_id: str, *, limit: int, cursor: str | None = None
+    ) -> SessionPage:
+        """The newest sessions by `last_modified`, then by when they were made, at most `limit`.
+
+        A `cursor` goes on after the page that gave it: a session saved in between is not
+        repeated on later pages, and one that wasn't is not left out. Reads no message.
+
+        Raises:
+            InvalidCursor: If no list gave `cursor`.
+        """
+
+    @abstractmethod
+    async def records(
+        self, owner: str | None, agent_id: str, *, limit: int | None = None
+    ) -> Sequence[SessionDetails]:
+        """The sessions of an owner and agent, as `list` orders them, with all they carry.
+
+        For no owner, also those that were saved with `shared_id`, whoever owns them: what an
+        ownerless caller reaches by Pydantic AI's contract.
+        """
+
+    @abstractmethod
+    async def history(
+        self,
+        key: SessionKey,
+        *,
+        limit: int | None = None,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> HistoryPage | None:
+        """Messages of the current history, oldest first, or `None` if there is no session.
+
+        Args:
+            key: The session.
+            limit: At most this many: the last of those asked for, or the first with `after`.
+            before: Only messages before this entry, exclusive.
+            after: Only messages after this entry, exclusive.
+
+        Raises:
+            EntryNotFound: If `before` or `after` is not in the current history.
+        """
+
+    @abstractmethod
+    async def line(
+        self, owner: str | None, agent_id: str, entry_id: str, *, limit: int | None = None
+    ) -> Sequence[StoredEntry] | None:
+        """The entries that lead to `entry_id`, itself the last, oldest first; or the last `limit`.
+
+        `None` unless a session of this agent, and of this owner if there is one, reaches it in
+        its history or a branch.
+        """
+
+    @abstractmethod
+    async def save(self, key: SessionKey, save: Save) -> None:
+        """Store a session as `save` says, making it where `expected` is `None`.
+
+        Durability: what has returned survives a killed process and a loss of power.
+        Concurrency: of two saves that expect the same revision, one raises.
+
+        Raises:
+            RevisionConflict: If the stored revision is another than `expected`, a session is
+                there that shouldn't be, or `head_id` and the parents aren't stored where the
+                caller may reach them.
+            StoreFull, StoreUnavailable: If it could not be made durable.
+        """
+
+    @abstractmethod
+    async def append(self, key: SessionKey, append: Append) -> AppendResult:
+        """Add messages after the head in one step, dropping what the session waited on.
+
+        Durability and concurrency: as `save`; with `ANY`, appends never conflict and each is
+        stored once, whole, in some order.
+
+        Raises:
+            SessionNotFound: If there is no session.
+            RevisionConflict: If `expected` is not the stored revision.
+            IdempotencyMismatch: If the key was used for another digest.
+        """
+
+    @abstractmethod
+    async def delete(
+        self, key: SessionKey, *, expected: Expected = ANY, permanent: bool = False
+    ) -> bool:
+        """Delete a session; whether there was one.
+
+        Without `permanent` its row and entries stay, out of reach, so that it can be restored.
+        With it, its entries that no other session shares are removed.
+
+        Raises:
+            RevisionConflict: If `expected` is not the stored revision.
+        """
+
+    @abstractmethod
+    async def delete_all(self, owner: str | None, agent_id: str, *, permanent: bool = False) -> int:
+        """Delete every session of an owner and agent, as `delete`; how many.
+
+        Not one step: sessions made meanwhile may stay, and a failure may leave some deleted.
+        """
+
+    @abstractmethod
+    async def settle(self, key: SessionKey) -> None:
+        """Wait until what other programs read of a session is up to date: its view, say."""

@@ -1,0 +1,154 @@
+"""A history as a person reads it: who said what, with files described.
+
+Works on the stored JSON, so that it is fast, needs no Pydantic AI, and shows what the installed
+one can't read as a placeholder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Final, Literal, cast, get_args
+
+from .messages import content_text
+from .models import Attachment, StoredEntry, TranscriptItem
+
+Include = Literal["tools", "thinking", "system"]
+INCLUDES: Final[frozenset[str]] = frozenset(get_args(Include))
+
+_CALLS: Final = {"tool-call", "builtin-tool-call"}
+_RETURNS: Final = {"tool-return", "builtin-tool-return"}
+_SILENT: Final = {
+    "capability-load-delta",
+    "compaction",
+    "instruction",
+    "instruction-baseline",
+    "instruction-delta",
+    "instruction-digest",
+    "model-settings-delta",
+    "tool-availability-delta",
+}
+"""Parts in which Pydantic AI keeps its own state: nobody said them."""
+
+
+def items(
+    entries: Iterable[StoredEntry], include: Collection[str] = ()
+) -> Iterator[TranscriptItem]:
+    """What a person reads of some entries, in their order.
+
+    Every user prompt and every text of the model; with `include`, also tool calls and returns
+    (`tools`), thinking (`thinking`), system prompts and retry feedback (`system`). A part of a
+    kind that this version doesn't know is an item of the role `unreadable`.
+    """
+    for entry in entries:
+        message: dict[str, Any] = json.loads(entry.body)
+        stamp = _stamp(message.get("timestamp"))
+        if message["kind"] not in ("request", "response"):
+            yield _unknown(entry.entry_id, f"message of the kind {message['kind']!r}", stamp)
+            continue
+        for part in cast("list[dict[str, Any]]", message["parts"]):
+            item = _item(part, entry.entry_id, _stamp(part.get("timestamp")) or stamp)
+            if item is not None and _is_wanted(item, include):
+                yield item
+
+
+def _is_wanted(item: TranscriptItem, include: Collection[str]) -> bool:
+    match item.role:
+        case "user" | "unreadable":
+            return True
+        case "assistant":
+            return bool(item.content or item.attachments)
+        case "thinking":
+            return "thinking" in include
+        case "system":
+            return "system" in include
+        case "tool-call" | "tool-return":
+            return "tools" in include
+
+
+def _item(part: dict[str, Any], entry_id: str, stamp: str | None) -> TranscriptItem | None:
+    kind = part["part_kind"]
+    content: Any = part.get("content")
+    common: dict[str, Any] = {"entry_id": entry_id, "timestamp": stamp}
+    if kind == "user-prompt":
+        return TranscriptItem(
+            role="user", content=content_text(content), attachments=_attachments(content), **common
+        )
+    if kind == "text":
+        return TranscriptItem(role="assistant", content=content_text(content), **common)
+    if kind == "file":
+        return TranscriptItem(
+            role="assistant", content="", attachments=_attachments([content]), **common
+        )
+    if kind == "speech":
+        said = part.get("transcript")
+        return TranscriptItem(
+            role="user" if part.get("speaker") == "user" else "assistant",
+            content=said if isinstance(said, str) else "",
+            attachments=_attachments([part.get("audio")]),
+            **common,
+        )
+    if kind == "thinking":
+        return TranscriptItem(role="thinking", content=content_text(content), **common)
+    if kind == "system-prompt":
+        return TranscriptItem(role="system", content=content_text(content), **common)
+    if kind in ("retry-feedback", "retry-prompt") and not part.get("tool_name"):
+        return TranscriptItem(role="system", content=_shown(content), **common)
+    if kind in _CALLS or kind in _RETURNS or kind == "retry-prompt":
+        is_call = kind in _CALLS
+        return TranscriptItem(
+            role="tool-call" if is_call else "tool-return",
+            content=_shown(part.get("args") if is_call else content),
+            attachments=() if is_call else _attachments(content),
+            tool_name=_text_or_none(part.get("tool_name")),
+            tool_call_id=_text_or_none(part.get("tool_call_id")),
+            **common,
+        )
+    if kind in _SILENT:
+        return None
+    return _unknown(entry_id, f"part of the kind {kind!r}", stamp)
+
+
+def _unknown(entry_id: str, what: str, stamp: str | None) -> TranscriptItem:
+    text = f"[A {what}, which this version can't show. It is kept as it is.]"
+    return TranscriptItem(role="unreadable", content=text, entry_id=entry_id, timestamp=stamp)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _stamp(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    return value.removesuffix("+00:00") + "Z" if value.endswith("+00:00") else value
+
+
+def _attachments(content: Any) -> tuple[Attachment, ...]:
+    found: list[Any] = cast("list[Any]", content) if isinstance(content, list) else [content]
+    described = (_attachment(cast("Any", item)) for item in found if isinstance(item, dict))
+    return tuple(item for item in described if item is not None)
+
+
+def _attachment(item: dict[str, Any]) -> Attachment | None:
+    kind = item.get("kind")
+    media_type = _text_or_none(item.get("media_type") or item.get("_media_type"))
+    name = _text_or_none(item.get("identifier") or item.get("_identifier"))
+    if kind == "binary":
+        data = item.get("data")
+        size = len(data.rstrip("=")) * 3 // 4 if isinstance(data, str) else None
+        return Attachment(kind="binary", media_type=media_type, size=size, name=name)
+    if isinstance(kind, str) and kind.endswith("-url"):
+        url = _text_or_none(item.get("url"))
+        return Attachment(kind=kind, media_type=media_type, url=url, name=name)
+    if kind == "uploaded-file":
+        return Attachment(
+            kind=kind, media_type=media_type, name=_text_or_none(item.get("file_id")) or name
+        )
+    return None
