@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from . import legacy
 from .errors import InvalidMessages
 
 if TYPE_CHECKING:
@@ -248,14 +249,28 @@ def dump(messages: Iterable[ModelMessage]) -> list[bytes]:
 
 
 def read(bodies: Sequence[bytes]) -> list[ModelMessage]:
-    """The messages as objects, in order.
+    """The messages as objects, in order, whatever version of Pydantic AI wrote them.
 
     Raises:
         pydantic.ValidationError: If the installed Pydantic AI can't read one; see `readable`.
     """
+    from pydantic import ValidationError
     from pydantic_ai.messages import ModelMessagesTypeAdapter
 
-    return ModelMessagesTypeAdapter.validate_json(b"[" + b",".join(bodies) + b"]")
+    joined = _array(bodies)
+    upgraded = legacy.may_be_legacy(joined)
+    if upgraded:
+        joined = _array(legacy.upgrade(bodies))
+    try:
+        return ModelMessagesTypeAdapter.validate_json(joined)
+    except ValidationError:
+        if upgraded:
+            raise
+    return ModelMessagesTypeAdapter.validate_json(_array(legacy.upgrade(bodies)))
+
+
+def _array(bodies: Iterable[bytes]) -> bytes:
+    return b"[" + b",".join(bodies) + b"]"
 
 
 def readable(bodies: Sequence[bytes]) -> list[ModelMessage | None]:
@@ -263,7 +278,7 @@ def readable(bodies: Sequence[bytes]) -> list[ModelMessage | None]:
     from pydantic import ValidationError
 
     found: list[ModelMessage | None] = []
-    for body in bodies:
+    for body in legacy.upgrade(bodies):  # together, as an answer's id is its call's
         try:
             found.append(read([body])[0])
         except ValidationError:

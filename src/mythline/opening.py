@@ -11,6 +11,11 @@ from .store import Store
 DEFAULT = ".mythline"
 
 
+def default_location() -> str:
+    """`MYTHLINE_STORE` of the environment, else `.mythline`, in the working directory."""
+    return os.environ.get("MYTHLINE_STORE") or DEFAULT
+
+
 def open_store(location: str | Path | None = None, *, views: bool | None = None) -> Store:
     """A store, to be used as an async context manager.
 
@@ -25,7 +30,7 @@ def open_store(location: str | Path | None = None, *, views: bool | None = None)
     """
     from .local import LocalStore
 
-    where = location or os.environ.get("MYTHLINE_STORE") or DEFAULT
+    where = location or default_location()
     if isinstance(where, str) and "://" in where:
         kind = where.partition("://")[0]
         raise InvalidInput(f"No store is known for {kind}://. Give a directory.")

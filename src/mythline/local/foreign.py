@@ -18,9 +18,9 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from .. import ids, messages
 from ..errors import InvalidMessages
@@ -30,8 +30,11 @@ from .database import SQL, Connection, Database
 from .layout import SUFFIX, Layout, Mark, identity, look, read_whole, session_of
 from .views import forget_missing
 
+T = TypeVar("T")
+
 log = logging.getLogger("mythline")
 
+STEP: Final = 500
 SETTLED_AFTER: Final = 2.0
 """Seconds after which a file that is no JSON is no longer taken for one being written."""
 
@@ -97,7 +100,10 @@ class Foreign:
                 self._set_aside(folder, place, found)
                 return
             self._unreadable.pop(place, None)
-            self._write(lambda connection: _apply(connection, place, bodies, mark, folder))
+            compared = self._database.read(lambda connection: _compare(connection, place, bodies))
+            self._write(
+                lambda connection: _apply(connection, place, bodies, mark, folder, compared)
+            )
 
     def _write(self, function: Callable[[Connection], tuple[int, int] | None]) -> None:
         changed = self._database.write_now(function)
@@ -137,7 +143,7 @@ class Foreign:
 
     def _set_aside(self, folder: int, place: tuple[str, str, str], found: os.stat_result) -> bool:
         """Make room for the view of a session where a file lies that is no longer one."""
-        if time.time() - found.st_mtime < SETTLED_AFTER and found.st_size:
+        if time.time() - found.st_mtime < SETTLED_AFTER:
             return False
         name = place[2] + SUFFIX
 
@@ -191,14 +197,15 @@ class Foreign:
                 for session, row in states.items()
                 if row["view_size"] is not None and session not in marks
             ]
-            if new:
+            for names in _some(sorted(new)):
                 self._database.write_now(
-                    lambda connection: _add_known_by_name(connection, owner, agent_id, new)
+                    lambda connection, names=names: _add_known_by_name(
+                        connection, owner, agent_id, {name: new[name] for name in names}
+                    )
                 )
-            for start in range(0, len(changed), 500):
-                some = changed[start : start + 500]
+            for numbers in _some(changed):
                 self._database.write_now(
-                    lambda connection, some=some: _note_changed(connection, some, marks)
+                    lambda connection, numbers=numbers: _note_changed(connection, numbers, marks)
                 )
         for session in gone:
             self.take_in(owner, agent_id, session)
@@ -226,6 +233,11 @@ class Foreign:
                             os.unlink(name, dir_fd=folder)
 
 
+def _some(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """`values` in pieces, so that the writer has time for others in between."""
+    return (values[start : start + STEP] for start in range(0, len(values), STEP))
+
+
 def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
@@ -247,13 +259,18 @@ def _marks(folder: int) -> dict[str, Mark]:
     return marks
 
 
+def _stamp(mark: Mark) -> int:
+    """When a file was changed, in microseconds; a time to come is now."""
+    return min(max(0, mark.mtime // 1000), now_micros())
+
+
 def _add_known_by_name(
     connection: Connection, owner: str, agent_id: str, marks: dict[str, Mark]
 ) -> None:
     for session, mark in marks.items():
         place = owner, agent_id, session
         if rows.session(connection, place) is None:
-            _add(connection, place, mark, mark.mtime // 1000)
+            _add(connection, place, mark, _stamp(mark))
 
 
 def _note_changed(connection: Connection, numbers: list[int], marks: dict[str, Mark]) -> None:
@@ -263,7 +280,7 @@ def _note_changed(connection: Connection, numbers: list[int], marks: dict[str, M
             continue
         mark = marks[row["session_id"]]
         if (row["view_size"], row["view_mtime"]) != mark:
-            connection.execute(SQL["set_pending"], (mark.mtime // 1000, number))
+            connection.execute(SQL["set_pending"], (_stamp(mark), number))
 
 
 def _add(
@@ -274,7 +291,7 @@ def _add(
     if lost is not None:
         connection.execute(SQL["revive"], (lost[0],))
     else:
-        number = rows.add(connection, place, ids.new_entry_ids(1)[0], created, mark.mtime // 1000)
+        number = rows.add(connection, place, ids.new_entry_ids(1)[0], created, _stamp(mark))
         connection.execute(SQL["set_view"], (None, None, mark.size, mark.mtime, number))
         connection.execute(SQL["set_pending"], (0, number))
     row = rows.session(connection, place)
@@ -288,6 +305,7 @@ def _apply(
     bodies: list[bytes],
     mark: Mark,
     folder: int,
+    compared: tuple[int, int],
 ) -> tuple[int, int] | None:
     """Take the messages of a file into its session; its number and bytes if its view is stale."""
     now = look(folder, place[2] + SUFFIX)
@@ -295,7 +313,7 @@ def _apply(
         return None  # changed again: the next look finds it
     row = rows.session(connection, place)
     if row is None:
-        row = _add(connection, place, mark, _first_stamp(bodies) or mark.mtime // 1000)
+        row = _add(connection, place, mark, _first_stamp(bodies) or _stamp(mark))
     elif not row["pending"] and (row["view_size"], row["view_mtime"]) == mark:
         return None
     if connection.execute(SQL["folder"], place[:2]).fetchone() is None:
@@ -303,7 +321,7 @@ def _apply(
     number: int = row["n"]
     first_reading = row["view_head"] is None and not row["head"]
     entries = lines.read(connection, row["head"])
-    shared = _shared(entries, bodies)
+    shared = compared[1] if compared[0] == row["head"] else _shared(entries, bodies)
     base, left = _where_it_goes_on(connection, row, entries, bodies, shared)
     if base is not None:
         added = bodies[shared:]
@@ -313,7 +331,7 @@ def _apply(
             head = lines.extend(connection, base, list(zip(identities, added, strict=True)))
         if left:
             rows.add_branch(connection, number, left)
-        stamp = mark.mtime // 1000
+        stamp = _stamp(mark)
         rows.move(
             connection,
             row,
@@ -331,6 +349,15 @@ def _apply(
             shown = -1, 0  # it shows something else than the history, whatever that is
     connection.execute(SQL["set_view"], (*shown, mark.size, mark.mtime, number))
     return None if shown[0] == row["head"] else (number, row["body_bytes"])
+
+
+def _compare(
+    connection: Connection, place: tuple[str, str, str], bodies: list[bytes]
+) -> tuple[int, int]:
+    """The head of a session, and how many messages its history shares with a file."""
+    row = rows.session(connection, place)
+    head: int = 0 if row is None else row["head"]
+    return head, _shared(lines.read(connection, head), bodies)
 
 
 def _shared(entries: list[StoredEntry], bodies: list[bytes]) -> int:

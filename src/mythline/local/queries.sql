@@ -93,9 +93,18 @@ SELECT * FROM sessions JOIN session_state USING (n)
  ORDER BY updated DESC, n DESC LIMIT :limit
 
 -- name: records_shared
-SELECT * FROM sessions JOIN session_state USING (n)
- WHERE agent_id = :agent_id AND deleted IS NULL AND (owner = '' OR shared_id = 1)
- ORDER BY updated DESC, n DESC LIMIT :limit
+SELECT * FROM (
+  SELECT * FROM sessions JOIN session_state USING (n)
+   WHERE owner = '' AND agent_id = :agent_id AND deleted IS NULL
+   ORDER BY updated DESC, n DESC LIMIT :limit
+)
+UNION ALL
+SELECT * FROM (
+  SELECT * FROM sessions JOIN session_state USING (n)
+   WHERE agent_id = :agent_id AND owner <> '' AND shared_id = 1 AND deleted IS NULL
+   ORDER BY updated DESC, n DESC LIMIT :limit
+)
+ORDER BY updated DESC, n DESC LIMIT :limit
 
 -- name: agents
 WITH RECURSIVE agent (id) AS (

@@ -76,6 +76,7 @@ class LocalStore(Store):
         await asyncio.to_thread(self._database.open)
         self._open = True
         if self._has_views:
+            self._watch = Watch(self._layout, self._foreign)
             self._views.start()
 
     async def close(self) -> None:
@@ -162,7 +163,10 @@ class LocalStore(Store):
                 row = connection.execute(SQL["shared_session"], names).fetchone()
             return None if row is None else rows.details(connection, row)
 
-        return await self._now(key, find)
+        found = await self._now(key, find)
+        if found is not None and found.owner != key.owner:  # its own view was not looked at
+            return await self.get(SessionKey(found.owner, key.agent_id, key.session_id))
+        return found
 
     async def list(
         self, owner: str | None, agent_id: str, *, limit: int, cursor: str | None = None

@@ -54,7 +54,7 @@ class Views:
         self._due: dict[int, float] = {}
         self._written: dict[int, float] = {}
         self._busy: int | None = None
-        self._failed: dict[int, int] = {}
+        self._failures: dict[int, int] = {}
         self._condition = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -89,45 +89,56 @@ class Views:
     def settle(self, session: int) -> None:
         """Wait until a session's view shows what is stored, or can't be written."""
         with self._condition:
-            failed = self._failed.get(session, 0)
+            failures = self._failures.get(session, 0)
             if session in self._due:
                 self._due[session] = 0
                 self._condition.notify_all()
             self._condition.wait_for(
                 lambda: (
                     (session not in self._due and self._busy != session)
-                    or self._failed.get(session, 0) != failed
+                    or self._failures.get(session, 0) > failures + 1
                     or self._thread is None
                 )
             )
 
     def _run(self) -> None:
-        with contextlib.suppress(StoreError):
+        try:
             self._find_stale()
+        except Exception as error:
+            log.warning("views that are behind could not be looked for: %s", error)
         while True:
             with self._condition:
                 session = self._next()
                 if session is None:
                     return
                 self._busy = session
-            outcome: Outcome = "again"
+            outcome: Outcome = "changed"
             try:
                 outcome = self._write(session)
             except Exception as error:
-                if session not in self._failed:
+                if session not in self._failures:
                     log.warning("a view can't be written, and is tried again: %s", error)
             with self._condition:
                 self._busy = None
-                self._written[session] = time.monotonic()
-                if outcome != "done":
-                    self._failed[session] = self._failed.get(session, 0) + 1
-                    if not self._closing:
-                        self._due.setdefault(session, time.monotonic() + PAUSE_BLOCKED)
-                else:
-                    self._failed.pop(session, None)
-                if len(self._written) > 10_000:
-                    self._written.clear()
+                self._after(session, outcome)
                 self._condition.notify_all()
+
+    def _after(self, session: int, outcome: Outcome) -> None:
+        now = time.monotonic()
+        if len(self._written) > 10_000:
+            self._written.clear()
+        self._written[session] = now
+        if outcome == "done":
+            self._failures.pop(session, None)
+        elif outcome == "again":
+            self._due.setdefault(session, now)
+        else:
+            failures = self._failures.get(session, 0) + 1
+            self._failures[session] = failures
+            if failures == 1:
+                self._due.setdefault(session, now)
+            elif not self._closing:
+                self._due.setdefault(session, now + PAUSE_BLOCKED)
 
     def _next(self) -> int | None:
         """Wait for a session that is due and take it; `None` when there is nothing more to do."""

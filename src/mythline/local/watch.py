@@ -14,7 +14,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from ..errors import MythlineError
@@ -33,6 +34,8 @@ DEBOUNCE_MS: Final = 100
 QUIET_MS: Final = 300
 """Milliseconds without a change after which removed views are believed to be removed."""
 RETRY: Final = 0.7
+HEAD_START: Final = 0.25
+"""Seconds that a process gets to list and be gone, before watching is begun."""
 
 Folder = tuple[str, str]
 
@@ -46,20 +49,15 @@ class Watch:
         self._compared: dict[Folder, Future[None]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._pool: ThreadPoolExecutor | None = None
-        self._thread: threading.Thread | None = None
+        self._asked: SimpleQueue[tuple[Folder, Future[None]] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
 
     def close(self) -> None:
         """Stop watching and comparing."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
-        self._compared.clear()
-        self._stop = threading.Event()
+        self._asked.put(None)
+        for thread in self._threads:
+            thread.join()
 
     async def compared(
         self, owner: str, agent_id: str | None, patience: float | None = PATIENCE
@@ -70,7 +68,7 @@ class Watch:
         """
         agents = self._layout.agent_folders(owner) if agent_id is None else [agent_id]
         waiting = [
-            asyncio.wrap_future(future)
+            asyncio.shield(asyncio.wrap_future(future))
             for agent in agents
             if not (future := self._ask((owner, agent))).done()
         ]
@@ -81,29 +79,48 @@ class Watch:
         with self._lock:
             found = self._compared.get(folder)
             if found is None:
-                if self._pool is None:
-                    self._pool = ThreadPoolExecutor(2, "mythline-compare")
-                    self._thread = threading.Thread(
-                        target=self._run, name="mythline-watch", daemon=True
-                    )
-                    self._thread.start()
+                if not self._threads:
+                    self._start()
                 found = self._compared[folder] = Future()
-                self._pool.submit(self._compare, folder, found)
+                self._asked.put((folder, found))
             return found
+
+    def _start(self) -> None:
+        for work, name in (self._compare_all, "compare"), (self._run, "watch"):
+            thread = threading.Thread(target=work, name=f"mythline-{name}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _compare_all(self) -> None:
+        unread: list[Folder] = []
+        while not self._stop.is_set():
+            if unread and self._asked.empty():
+                folder = unread.pop()
+                self._try(self._foreign.read_pending, *folder, self._is_asked)
+                if not self._asked.empty():
+                    unread.append(folder)
+                continue
+            asked = self._asked.get()
+            if asked is not None:
+                self._compare(*asked)
+                unread.append(asked[0])
+
+    def _is_asked(self) -> bool:
+        return self._stop.is_set() or not self._asked.empty()
 
     def _compare(self, folder: Folder, done: Future[None]) -> None:
         try:
             self._foreign.clean(*folder)
             self._foreign.reconcile(*folder)
-        except Exception as error:
+        except (MythlineError, OSError) as error:
+            log.warning("a folder of sessions could not be compared: %s", error)
             with self._lock:
                 self._compared.pop(folder, None)
-            log.warning("a folder of sessions could not be compared: %s", error)
-        if not done.cancelled():
-            done.set_result(None)
-        self._try(self._foreign.read_pending, *folder, self._stop.is_set)
+        done.set_result(None)
 
     def _run(self) -> None:
+        if self._stop.wait(HEAD_START):
+            return
         from watchfiles import watch
 
         while not self._stop.is_set():

@@ -1,0 +1,5 @@
+"""`python -m mythline` is the command `mythline`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,134 @@
+"""Three sync functions for code that keeps sessions in files.
+
+    history = load_context("story_researcher", session_id)
+    result = agent.run_sync(prompt, message_history=history)
+    save_context("story_researcher", session_id, result.all_messages())
+
+They work on the store that `open_store()` opens: `MYTHLINE_STORE`, else `.mythline` in the working
+directory. It is opened at the first call and stays open; any thread may call. Code that runs in
+an event loop uses `AgentSessions` instead, which doesn't block it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic_ai.messages import ModelMessage
+
+from .errors import SessionNotFound
+from .ids import check_agent_id, check_session_id
+from .opening import default_location, open_store
+from .store import SessionKey, Store
+
+__all__ = ["close", "get_latest_session", "load_context", "save_context"]
+
+T = TypeVar("T")
+
+
+class _Stores:
+    """The open stores of this process, and the thread whose event loop they work in."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self._lock = threading.Lock()
+        self._open: dict[str, Store] = {}
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="mythline-sync", daemon=True).start()
+
+    def call(self, function: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+        location = str(Path(default_location()).absolute())
+        with self._lock:
+            store = self._open.get(location)
+            if store is None:
+                store = open_store(location)
+                self._wait(store.open())
+                self._open[location] = store
+        return self._wait(function(store))
+
+    def close(self) -> None:
+        with self._lock:
+            for store in self._open.values():
+                self._wait(store.close())
+            self._open.clear()
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+_stores: _Stores | None = None
+_lock = threading.Lock()
+
+
+def _of_this_process() -> _Stores:
+    global _stores
+    with _lock:
+        if _stores is None or _stores.process != os.getpid():
+            _stores = _Stores()
+        return _stores
+
+
+def load_context(agent_id: str, session_id: str) -> list[ModelMessage]:
+    """The history of a session, oldest first; empty if there is no session.
+
+    Raises:
+        InvalidId: If an id is outside the grammar of `mythline.ids`.
+        UnreadableMessages: If the installed Pydantic AI can't read a message.
+        StoreError: If the store can't be opened or read.
+    """
+    check_session_id(session_id)
+
+    async def load(store: Store) -> list[ModelMessage]:
+        try:
+            return await store.sessions(agent_id).history(session_id)
+        except SessionNotFound:
+            return []
+
+    return _of_this_process().call(load)
+
+
+def save_context(agent_id: str, session_id: str, messages: Sequence[ModelMessage]) -> None:
+    """Make `messages` the history of a session, which is made if there is none.
+
+    What they add to the stored history is appended. Where they differ from it, they become the
+    current history, and the old one stays as a branch. On return they are durable, and the
+    session's `.json` file shows them.
+
+    Raises:
+        InvalidId: If an id is outside the grammar of `mythline.ids`.
+        InvalidMessages: If a message can't be written as JSON.
+        StoreError: If it could not be made durable; it was not stored.
+    """
+    key = SessionKey(None, check_agent_id(agent_id), check_session_id(session_id))
+
+    async def save(store: Store) -> None:
+        await store.sessions(agent_id).save_history(session_id, messages)
+        await store.settle(key)
+
+    _of_this_process().call(save)
+
+
+def get_latest_session(agent_id: str) -> str | None:
+    """The id of the agent's session that was saved last, or `None` if it has none.
+
+    Raises:
+        InvalidId: If the id is outside the grammar of `mythline.ids`.
+        StoreError: If the store can't be opened or read.
+    """
+    check_agent_id(agent_id)
+
+    async def latest(store: Store) -> str | None:
+        found = await store.sessions(agent_id).latest()
+        return None if found is None else found.session_id
+
+    return _of_this_process().call(latest)
+
+
+def close() -> None:
+    """Close what these functions opened; the next call opens it again."""
+    if _stores is not None and _stores.process == os.getpid():
+        _stores.close()
