@@ -28,7 +28,7 @@ from ..models import StoredEntry, now_micros, to_micros
 from . import lines, rows
 from .database import SQL, Connection, Database
 from .layout import SUFFIX, Layout, Mark, identity, look, read_whole, session_of
-from .views import forget_missing
+from .views import forget_missing, remember_folder
 
 T = TypeVar("T")
 
@@ -43,11 +43,16 @@ class Foreign:
     """Notices and takes in what other programs changed in one store's folder."""
 
     def __init__(
-        self, database: Database, layout: Layout, touched: Callable[[int, int], None]
+        self,
+        database: Database,
+        layout: Layout,
+        touched: Callable[[int, int], None],
+        sweep: Callable[[], None],
     ) -> None:
         self._database = database
         self._layout = layout
         self._touched = touched
+        self._sweep = sweep
         self._unreadable: dict[tuple[str, str, str], Mark] = {}
 
     def is_current(self, place: rows.Place, row: Any | None) -> bool:
@@ -126,11 +131,12 @@ class Foreign:
         if certain:
             connection.execute(SQL["set_deleted"], (now_micros(), 1, row["n"]))
             return None
-        names = set(os.listdir(folder)) if folder is not None else set[str]()
-        forget_missing(connection, *place[:2], names)
-        if folder is not None:
-            connection.execute(SQL["set_folder"], (*place[:2], identity(folder) or ""))
-        return row["n"], row["body_bytes"]
+        if folder is None:
+            forget_missing(connection, *place[:2], set())
+        elif not remember_folder(connection, *place[:2], folder):
+            connection.execute(SQL["forget_view"], (row["n"],))  # the system can't tell folders
+        self._sweep()
+        return None
 
     def _not_a_session(
         self, connection: Connection, place: tuple[str, str, str], mark: Mark | None
@@ -166,10 +172,11 @@ class Foreign:
 
     # Folders
 
-    def reconcile(self, owner: str, agent_id: str) -> None:
+    def reconcile(self, owner: str, agent_id: str) -> bool:
         """Compare a whole folder with the truth by names and marks, reading no file.
 
         What is new or changed is noted, and read when it is asked for or by `read_pending`.
+        Whether there is a folder.
         """
         with self._layout.folder(owner, agent_id) as folder:
             marks = {} if folder is None else _marks(folder)
@@ -208,7 +215,19 @@ class Foreign:
                     lambda connection, numbers=numbers: _note_changed(connection, numbers, marks)
                 )
         for session in gone:
-            self.take_in(owner, agent_id, session)
+            self.notice((owner, agent_id, session))
+        return bool(marks) or folder is not None
+
+    def find_lost_folders(self) -> None:
+        """Have views written again whose folder is gone, or is another than it was."""
+        known = self._database.read(
+            lambda connection: connection.execute(SQL["folders"]).fetchall()
+        )
+        for owner, agent_id, was in known:
+            with self._layout.folder(owner, agent_id) as folder:
+                now = None if folder is None else identity(folder) or ""
+            if now != was:
+                self.reconcile(owner, agent_id)
 
     def read_pending(self, owner: str, agent_id: str, stop: Callable[[], bool]) -> None:
         """Take in what `reconcile` noted, until `stop`."""
@@ -273,7 +292,7 @@ def _add_known_by_name(
             _add(connection, place, mark, _stamp(mark))
 
 
-def _note_changed(connection: Connection, numbers: list[int], marks: dict[str, Mark]) -> None:
+def _note_changed(connection: Connection, numbers: Sequence[int], marks: dict[str, Mark]) -> None:
     for number in numbers:
         row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
         if row is None or row["deleted"]:

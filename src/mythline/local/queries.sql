@@ -186,16 +186,13 @@ VALUES (?, ?, ?, ?, ?, ?, ?)
 
 -- name: stale
 SELECT n FROM sessions
- WHERE deleted IS NULL AND pending = 0 AND head IS NOT view_head AND n > ?
- ORDER BY n LIMIT ?
+ WHERE deleted IS NULL AND pending = 0 AND head IS NOT view_head
+ LIMIT ?
 
 -- name: set_view
 UPDATE sessions
    SET view_head = ?, view_count = ?, view_size = ?, view_mtime = ?, pending = 0
  WHERE n = ?
-
--- name: set_view_file
-UPDATE sessions SET view_size = ?, view_mtime = ?, pending = 0 WHERE n = ?
 
 -- name: forget_view
 UPDATE sessions
@@ -212,6 +209,9 @@ SELECT session_id, n, view_size, view_mtime, pending FROM sessions
 -- name: pending
 SELECT session_id FROM sessions
  WHERE owner = ? AND agent_id = ? AND deleted IS NULL AND pending = 1
+
+-- name: folders
+SELECT owner, agent_id, identity FROM folders
 
 -- name: folder
 SELECT identity FROM folders WHERE owner = ? AND agent_id = ?

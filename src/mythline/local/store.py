@@ -65,7 +65,7 @@ class LocalStore(Store):
         self._layout = Layout(self.path)
         self._has_views = views
         self._views = Views(self._database, self._layout, self._take_in_now)
-        self._foreign = Foreign(self._database, self._layout, self._views.touch)
+        self._foreign = Foreign(self._database, self._layout, self._views.touch, self._views.sweep)
         self._watch = Watch(self._layout, self._foreign)
         self._open = False
 
@@ -78,6 +78,7 @@ class LocalStore(Store):
         if self._has_views:
             self._watch = Watch(self._layout, self._foreign)
             self._views.start()
+            self._watch.open()
 
     async def close(self) -> None:
         """Let saves and views finish, then close the database."""

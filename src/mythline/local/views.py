@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from .. import messages
-from ..errors import MythlineError, StoreError
+from ..errors import MythlineError
 from . import lines
 from .database import SQL, Connection, Database
 from .layout import SUFFIX, Layout, Mark, exchange, identity, look
@@ -38,6 +38,8 @@ PAUSE_SMALL: Final = 0.05
 PAUSE_LARGE: Final = 0.5
 """Seconds that a large view waits for more to show."""
 PAUSE_BLOCKED: Final = 1.0
+SOME: Final = 500
+SWEEP: Final = 0
 
 Outcome = Literal["done", "again", "changed"]
 
@@ -57,10 +59,12 @@ class Views:
         self._failures: dict[int, int] = {}
         self._condition = threading.Condition()
         self._closing = False
+        self._more = False
+        self._sweep = True  # an earlier process may have left stale views
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin, with the views that an earlier process left stale."""
+        """Begin, with the views that earlier processes left stale."""
         self._thread = threading.Thread(target=self._run, name="mythline-views", daemon=True)
         self._thread.start()
 
@@ -86,6 +90,12 @@ class Views:
                 self._due[session] = when
                 self._condition.notify_all()
 
+    def sweep(self) -> None:
+        """Note that there may be stale views that nobody touched."""
+        with self._condition:
+            self._sweep = True
+            self._condition.notify_all()
+
     def settle(self, session: int) -> None:
         """Wait until a session's view shows what is stored, or can't be written."""
         with self._condition:
@@ -102,15 +112,15 @@ class Views:
             )
 
     def _run(self) -> None:
-        try:
-            self._find_stale()
-        except Exception as error:
-            log.warning("views that are behind could not be looked for: %s", error)
         while True:
+            if self._sweep:
+                self._find_stale()
             with self._condition:
                 session = self._next()
                 if session is None:
                     return
+                if session == SWEEP:
+                    continue
                 self._busy = session
             outcome: Outcome = "changed"
             try:
@@ -143,7 +153,13 @@ class Views:
     def _next(self) -> int | None:
         """Wait for a session that is due and take it; `None` when there is nothing more to do."""
         while True:
+            if self._sweep and not self._closing:
+                return SWEEP
             if not self._due:
+                if self._more and not self._closing:
+                    self._more = False
+                    self._sweep = True
+                    return SWEEP
                 if self._closing:
                     return None
                 self._condition.wait()
@@ -156,27 +172,20 @@ class Views:
             self._condition.wait(wait)
 
     def _find_stale(self) -> None:
-        last = 0
-        while not self._closing:
+        """Make stale views due, some at a time; the rest when those are written."""
+        self._sweep = False
+        try:
             found = self._database.read(
-                lambda connection, last=last: connection.execute(
-                    SQL["stale"], (last, 500)
-                ).fetchall()
+                lambda connection: connection.execute(SQL["stale"], (SOME,)).fetchall()
             )
-            if not found:
-                return
-            last = found[-1][0]
-            with self._condition:
-                for (session,) in found:
-                    self._due.setdefault(session, 0)
-            if len(found) == 500:  # write these before looking for more
-                self._drain()
-
-    def _drain(self) -> None:
-        while self._due and not self._closing:
-            session, _ = self._due.popitem()
-            with contextlib.suppress(MythlineError, OSError):
-                self._write(session)
+        except MythlineError as error:
+            log.warning("views that are behind could not be looked for: %s", error)
+            return
+        with self._condition:
+            new = [row[0] for row in found if row[0] not in self._failures]
+            for session in new:
+                self._due.setdefault(session, 0)
+            self._more = len(found) == SOME and bool(new)
 
     def _write(self, session: int) -> Outcome:
         rendered = self._database.read(lambda connection: _render(connection, session))
@@ -192,7 +201,7 @@ class Views:
             try:
                 outcome: Outcome = self._database.write_now(
                     lambda connection: _publish(
-                        connection, session, (head, count, mark), folder, name, beside
+                        connection, session, (head, count, mark), folder, name, beside, self.sweep
                     )
                 )
             finally:
@@ -235,6 +244,7 @@ def _publish(
     folder: int,
     name: str,
     beside: str,
+    sweep: Callable[[], None],
 ) -> Outcome:
     """Put a rendered file in the view's place, unless the session or the view moved on."""
     head, count, mark = shown
@@ -249,7 +259,8 @@ def _publish(
     known = None if row["view_size"] is None else Mark(row["view_size"], row["view_mtime"])
     if (None if found is None else Mark.of(found)) != known:
         return "changed"
-    _remember_folder(connection, row["owner"], row["agent_id"], folder)
+    if remember_folder(connection, row["owner"], row["agent_id"], folder):
+        sweep()
     if found is None or not exchange(folder, beside, name):
         os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
     else:
@@ -261,15 +272,16 @@ def _publish(
     return "done"
 
 
-def _remember_folder(connection: Connection, owner: str, agent_id: str, folder: int) -> None:
-    """Note which folder it is; if it is another than before, whose views are missing there."""
+def remember_folder(connection: Connection, owner: str, agent_id: str, folder: int) -> bool:
+    """Note which folder it is; if another than before, which views it misses. Whether it is."""
     now = identity(folder) or ""
     row = connection.execute(SQL["folder"], (owner, agent_id)).fetchone()
     if row is not None and row[0] == now:
-        return
+        return False
+    connection.execute(SQL["set_folder"], (owner, agent_id, now))
     if row is not None:
         forget_missing(connection, owner, agent_id, set(os.listdir(folder)))
-    connection.execute(SQL["set_folder"], (owner, agent_id, now))
+    return row is not None
 
 
 def forget_missing(connection: Connection, owner: str, agent_id: str, names: set[str]) -> None:

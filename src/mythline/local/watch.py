@@ -52,6 +52,10 @@ class Watch:
         self._asked: SimpleQueue[tuple[Folder, Future[None]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
+    def open(self) -> None:
+        """Begin, with a look for folders that were lost while nobody watched."""
+        self._start(self._compare_all, "compare")
+
     def close(self) -> None:
         """Stop watching and comparing."""
         self._stop.set()
@@ -79,19 +83,19 @@ class Watch:
         with self._lock:
             found = self._compared.get(folder)
             if found is None:
-                if not self._threads:
-                    self._start()
+                if len(self._threads) == 1:
+                    self._start(self._run, "watch")
                 found = self._compared[folder] = Future()
                 self._asked.put((folder, found))
             return found
 
-    def _start(self) -> None:
-        for work, name in (self._compare_all, "compare"), (self._run, "watch"):
-            thread = threading.Thread(target=work, name=f"mythline-{name}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+    def _start(self, work: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=work, name=f"mythline-{name}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def _compare_all(self) -> None:
+        self._try(self._foreign.find_lost_folders)
         unread: list[Folder] = []
         while not self._stop.is_set():
             if unread and self._asked.empty():
@@ -111,9 +115,11 @@ class Watch:
     def _compare(self, folder: Folder, done: Future[None]) -> None:
         try:
             self._foreign.clean(*folder)
-            self._foreign.reconcile(*folder)
+            is_there = self._foreign.reconcile(*folder)
         except (MythlineError, OSError) as error:
             log.warning("a folder of sessions could not be compared: %s", error)
+            is_there = False
+        if not is_there:  # the next list looks again
             with self._lock:
                 self._compared.pop(folder, None)
         done.set_result(None)
