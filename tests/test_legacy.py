@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_ai.messages import (
@@ -363,6 +363,19 @@ def test_ids_that_were_left_out_are_made_up_as_well():
     assert ids_of(one) == ids_of(other) != []
 
 
+def test_a_retry_of_no_tool_gets_no_id():
+    retry = {"part_kind": "retry-prompt", "tool_name": None, "content": "no", "tool_call_id": None}
+    (upgraded,) = legacy.upgrade([request(retry)])
+    assert "tool_call_id" not in json.loads(upgraded)["parts"][0]
+    assert isinstance(messages.read([request(retry)])[0].parts[0], RetryFeedbackPart)
+
+
+@pytest.mark.parametrize("tool", [None, 1, [], {"a": 1}])
+def test_a_tool_without_a_name_is_no_error(tool: Any):
+    upgraded = legacy.upgrade([response(call(tool)), request(answer(tool))])
+    assert ids_of(upgraded[0]) == ids_of(upgraded[1]) != []
+
+
 def test_readable_pairs_what_it_can_and_names_what_it_cannot():
     unknown = response({"part_kind": "from-the-future"})
     found = messages.readable([response(call("a")), request(answer("a")), unknown])
@@ -390,6 +403,8 @@ def test_wrapped_arguments_are_unwrapped_once():
     bodies = [response(call("a", {"args_dict": REAL}), call("b", {"args_json": json.dumps(REAL)}))]
     one, other = parts_of(messages.read(bodies), ToolCallPart)
     assert one.args_as_dict() == other.args_as_dict() == REAL
+    once = legacy.upgrade([response(call("a", {"args_dict": REAL}, tool_call_id="1"))])
+    assert legacy.upgrade(once) == once
 
 
 def test_wrapped_arguments_stay_unwrapped_when_the_history_goes_on():
@@ -429,6 +444,15 @@ def test_a_new_key_wins_over_an_old_one():
     assert legacy.upgrade([both_ids])[0] is both_ids
 
 
+@pytest.mark.parametrize("odd", [1, ["a"], {}, None])
+def test_only_strings_are_renamed(odd: Any):
+    bodies = [
+        response(provider_request_id=odd),
+        prompt({"kind": "binary", "data": "", "media_type": "a/b", "_identifier": odd}),
+    ]
+    assert all(new is old for new, old in zip(legacy.upgrade(bodies), bodies, strict=True))
+
+
 def test_files_in_tool_results_are_left_alone():
     data = {"kind": "binary", "data": "plain text", "media_type": "a/b", "_identifier": "x"}
     bodies = [request(answer("a", tool_call_id="1", content=[data], metadata=data))]
@@ -436,6 +460,11 @@ def test_files_in_tool_results_are_left_alone():
     assert messages.read(bodies)[0].parts[0].content == [data]  # type: ignore[union-attr]
 
 
+@example("abcd====")
+@example("YWI==")
+@example("YWJ=")
+@example("ab+_")
+@example("abcd\n")
 @given(st.text("abAB01+/-_=\né", max_size=9) | st.text(max_size=40).filter(str.isprintable))
 def test_plain_text_is_what_pydantic_does_not_decode(text: str):
     try:

@@ -122,16 +122,19 @@ def _check_json(text: str, strict: bool) -> None:
 def _decode(text: str, position: int, strict: bool) -> tuple[Any, int, bool]:
     """The value at `position`, where it ends, and whether it is JSON to the letter."""
     try:
-        value, end = _STRICT.raw_decode(text, position)
-    except _NotJson as error:
-        if strict:
-            raise InvalidMessages(f"Not JSON: {error} is no JSON value. Send null.") from None
-        value, end = _LENIENT.raw_decode(text, position)
-        return value, end, False
+        try:
+            value, end = _STRICT.raw_decode(text, position)
+        except _NotJson as error:
+            if strict:
+                raise InvalidMessages(f"Not JSON: {error} is no JSON value. Send null.") from None
+            value, end = _LENIENT.raw_decode(text, position)
+            return value, end, False
     except json.JSONDecodeError as error:
         raise _broken(text, error.pos, error.msg) from None
     except RecursionError:
         raise _too_deep() from None
+    except InvalidMessages:
+        raise
     except ValueError as error:  # an integer of more digits than Python converts
         raise InvalidMessages(f"Not usable JSON: {error}.") from None
     return value, end, True
@@ -169,7 +172,7 @@ def _not_a_message(value: Any) -> str | None:
     if not isinstance(parts, list):
         return "it has no 'parts'"
     for part in cast("list[Any]", parts):
-        if not isinstance(part, dict) or "part_kind" not in part:
+        if not isinstance(part, dict) or not isinstance(part.get("part_kind"), str):  # pyright: ignore[reportUnknownMemberType]
             return "one of its parts has no 'part_kind'"
     return None
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final, Literal, cast, get_args
 
+from . import legacy
 from .messages import content_text
 from .models import Attachment, StoredEntry, TranscriptItem
 
@@ -41,7 +42,10 @@ def items(
     kind that this version doesn't know is an item of the role `unreadable`.
     """
     for entry in entries:
-        message: dict[str, Any] = json.loads(entry.body)
+        body = entry.body
+        if legacy.may_be_legacy(body):
+            (body,) = legacy.upgrade([body])
+        message: dict[str, Any] = json.loads(body)
         stamp = _stamp(message.get("timestamp"))
         if message["kind"] not in ("request", "response"):
             yield _unknown(entry.entry_id, f"message of the kind {message['kind']!r}", stamp)

@@ -333,6 +333,7 @@ class LocalStore(Store):
         if save.entries:
             self._add_entries(connection, save.entries, entry(save.entries[0].parent_id), known)
         head = entry(save.head_id)
+        tips = [entry(tip) for tip in save.branches]
         grew = bool(save.entries) and (
             save.entries[0].parent_id == row["head_id"]
             and save.head_id == save.entries[-1].entry_id
@@ -355,7 +356,7 @@ class LocalStore(Store):
             connection.execute(SQL["drop_branches"], (number,))
             connection.executemany(
                 SQL["add_branch"],
-                [(number, order, entry(tip)) for order, tip in enumerate(save.branches, 1)],
+                [(number, order, tip) for order, tip in enumerate(tips, 1)],
             )
         return number, size
 

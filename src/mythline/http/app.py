@@ -1,0 +1,115 @@
+"""create_app: the server's application."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from ..opening import open_store
+from ..settings import Settings
+from ..store import Store
+from . import schemas
+from .problems import problem_of
+from .route import ProblemRoute
+from .router import session_router
+from .security import HEADERS, Guard
+
+
+def create_app(
+    store: Store | str | Path | None = None,
+    *,
+    allowed_hosts: Collection[str] = (),
+    max_body_size: int | None = None,
+) -> FastAPI:
+    """The server's application: the session API of all agents under `/api`, `/docs`, `/health`.
+
+    It opens the store when it starts and closes it when it stops.
+
+    Args:
+        store: A store, or where it is; see `mythline.open_store`.
+        allowed_hosts: Names to answer to besides `localhost`, IP addresses and those of
+            `MYTHLINE_ALLOWED_HOSTS`; `*` for any.
+        max_body_size: Bytes that a request may have; `MYTHLINE_MAX_BODY_SIZE` if `None`.
+
+    Raises:
+        InvalidInput: If no store can be where `store` says.
+    """
+    settings = Settings()
+    app = FastAPI(
+        title="Mythline",
+        summary="Sessions for Pydantic AI agents.",
+        version="1",  # of the API
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={
+            HTTPException: _answer,
+            RequestValidationError: _answer,
+            Exception: _answer_unexpected,
+        },
+    )
+    app.add_middleware(Guard, allowed_hosts=(*settings.allowed_hosts, *allowed_hosts))
+    app.include_router(
+        session_router(
+            store if isinstance(store, Store) else open_store(store),
+            prefix="/api",
+            max_body_size=max_body_size or settings.max_body_size,
+        )
+    )
+    app.include_router(_own)
+    return app
+
+
+_own = APIRouter(
+    route_class=ProblemRoute, tags=["server"], generate_unique_id_function=lambda r: r.name
+)
+
+
+@_own.get("/health")
+async def health() -> schemas.Health:
+    """Whether the server runs."""
+    return schemas.Health()
+
+
+@_own.get("/docs", include_in_schema=False)
+async def docs() -> HTMLResponse:
+    """The API's documents, with Swagger UI from a CDN: the one page that loads what isn't ours."""
+    page = get_swagger_ui_html(openapi_url="openapi.json", title="Mythline")
+    page.headers["Content-Security-Policy"] = _policy_for(bytes(page.body).decode())
+    return page
+
+
+def _policy_for(html: str) -> str:
+    """A policy that lets a page load what it names, and its inline script by its hash."""
+    inline = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    hashes = [hashlib.sha256(script.encode()).digest() for script in inline]
+    scripts = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in hashes]
+    scripts += re.findall(r'<script src="([^"]+)"', html)
+    styles = re.findall(r'rel="stylesheet" href="([^"]+)"', html)
+    icons = re.findall(r'rel="shortcut icon" href="([^"]+)"', html)
+    return (
+        "default-src 'none'; connect-src 'self'; frame-ancestors 'none'; "
+        f"script-src {' '.join(scripts)}; style-src 'unsafe-inline' {' '.join(styles)}; "
+        f"img-src data: {' '.join(icons)}"
+    )
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    return problem_of(error, request)
+
+
+async def _answer_unexpected(request: Request, error: Exception) -> Response:
+    """As `_answer`; outside of `Guard`, so the headers are set here."""
+    response = problem_of(error, request)
+    response.headers.update(HEADERS)
+    return response

@@ -1,0 +1,43 @@
+"""Parameters that routes share, and the sessions a request is about."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Header, Path, Query, Request
+from starlette.exceptions import HTTPException
+
+from .. import ids
+from ..sessions import AgentSessions
+from . import schemas
+
+
+async def current_sessions(request: Request) -> AgentSessions:
+    """The sessions that this request is about."""
+    return request.state.mythline_sessions
+
+
+async def session_id_of(
+    session_id: Annotated[
+        str, Path(description="The session.", json_schema_extra=schemas.SESSION_ID)
+    ],
+) -> str:
+    """The session that the path names, which is none where a route would be."""
+    if session_id in ids.RESERVED:
+        raise HTTPException(
+            404, f"There is nothing at this path; {session_id!r} can't be a session."
+        )
+    return ids.check_session_id(session_id)
+
+
+Sessions = Annotated[AgentSessions, Depends(current_sessions)]
+SessionId = Annotated[str, Depends(session_id_of)]
+Limit = Annotated[int | None, Query(ge=1, description="At most this many; all if left out.")]
+Before = Annotated[str | None, Query(description="Only what comes before this entry.")]
+After = Annotated[str | None, Query(description="Only what comes after this entry.")]
+IfMatch = Annotated[
+    str | None, Header(description="Only if the session has this revision: an `ETag`, or several.")
+]
+IfNoneMatch = Annotated[
+    str | None, Header(description="Answer 304 if the session still has this `ETag`.")
+]

@@ -1,0 +1,293 @@
+"""The routes of one agent's sessions. Each function's name is its operation id.
+
+Which store, owner and agent they serve is in the request's state: see `router.session_router`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response, StreamingResponse
+
+from .. import ids
+from ..errors import SessionNotFound
+from ..models import AgentInfo, Appended, SessionInfo
+from ..sessions import MAX_LIMIT, OnConflict
+from ..store import ANY, SessionKey, Store
+from . import answers, bodies, schemas
+from .parameters import After, Before, IfMatch, IfNoneMatch, Limit, SessionId, Sessions
+from .problems import problems
+from .route import ProblemRoute, close_paths
+
+_BASE: Final = "/sessions"
+_ONE: Final = "/sessions/{session_id}"
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Not Modified"}}
+
+agents = APIRouter(route_class=ProblemRoute)
+routes = APIRouter(route_class=ProblemRoute)
+
+
+@agents.get("/agents", response_model=list[schemas.Agent], responses=problems())
+async def list_agents(request: Request) -> Sequence[AgentInfo]:
+    """The agents that have sessions, ordered by their ids."""
+    store: Store = request.state.mythline_store
+    return await store.agents(request.state.mythline_owner)
+
+
+# Static paths come before those with an id, so that no id takes their place.
+
+
+@routes.get(_BASE, response_model=list[schemas.SessionSummary], responses=problems())
+async def list_sessions(
+    request: Request,
+    response: Response,
+    sessions: Sessions,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="At most this many.")] = 100,
+    cursor: Annotated[
+        str | None, Query(description="Where a page ended, from its `Link` header.")
+    ] = None,
+) -> Sequence[SessionInfo]:
+    """The sessions, the one saved last first.
+
+    Where there are more, `Link` leads to the next page (`rel="next"`).
+    """
+    page = await sessions.list(limit=limit, cursor=cursor)
+    if page.next_cursor is not None:
+        response.headers["Link"] = answers.link(request, "next", [], cursor=page.next_cursor)
+    return page.sessions
+
+
+@routes.delete(_BASE, responses=problems(400))
+async def delete_all_sessions(
+    sessions: Sessions,
+    confirm: Annotated[bool, Query(description="Must be true.")] = False,
+) -> schemas.DeletedSessions:
+    """Delete all sessions of this agent. Without `confirm=true`, says how many it would delete."""
+    if not confirm:
+        found = await sessions.store.agents(sessions.owner)
+        count = sum(agent.session_count for agent in found if agent.agent_id == sessions.agent_id)
+        raise HTTPException(
+            400, f"This would delete {count} session(s). Say `?confirm=true` to do so."
+        )
+    return schemas.DeletedSessions(deleted=await sessions.delete_all())
+
+
+@routes.get("/sessions/latest", responses=problems(404))
+async def get_latest_session(sessions: Sessions) -> schemas.LatestSession:
+    """The session that was saved last."""
+    latest = await sessions.latest()
+    if latest is None:
+        raise HTTPException(404, "There are no sessions yet. Create one.")
+    return schemas.LatestSession(session_id=latest.session_id)
+
+
+@routes.post(
+    "/sessions/create",
+    status_code=201,
+    dependencies=[Depends(bodies.check_json)],
+    responses=problems(400, 409, 413, 415),
+)
+async def create_session(
+    request: Request,
+    response: Response,
+    sessions: Sessions,
+    body: schemas.CreateSession | None = None,
+) -> schemas.CreatedSession:
+    """Make an empty session, with a generated id unless one is given. It is listed at once."""
+    asked = body or schemas.CreateSession()
+    made = await sessions.create(
+        asked.session_id, title=asked.title, tags=asked.tags or (), metadata=asked.metadata
+    )
+    response.headers.update(answers.tagged(made.revision))
+    response.headers["Location"] = answers.path_to(request, made.session_id)
+    return schemas.CreatedSession(session_id=made.session_id)
+
+
+@routes.post(
+    "/sessions/import",
+    status_code=201,
+    openapi_extra=schemas.IMPORT_BODY,
+    responses=problems(400, 409, 413, 415),
+)
+async def import_session(
+    request: Request,
+    response: Response,
+    sessions: Sessions,
+    session_id: Annotated[
+        str | None,
+        Query(description="Its id; the file's name or a generated one if left out."),
+    ] = None,
+    on_conflict: Annotated[OnConflict, Query(description="What if the id is taken.")] = "error",
+) -> schemas.ImportedSession:
+    """Make a session of a JSON array of messages, as an export is.
+
+    The messages are sanitized as Pydantic AI does it for those of a client.
+    """
+    asked = await bodies.read_import(request, session_id, on_conflict)
+    made = await sessions.import_(
+        asked.data, session_id=asked.session_id, on_conflict=asked.on_conflict
+    )
+    response.headers.update(answers.tagged(made.revision))
+    response.headers["Location"] = answers.path_to(request, made.session_id)
+    return schemas.ImportedSession(session_id=made.session_id, message_count=made.message_count)
+
+
+close_paths(routes)  # or DELETE /sessions/latest would be about a session
+
+
+@routes.get(_ONE, response_model=schemas.Transcript, responses=_UNCHANGED | problems(404))
+async def get_session(
+    request: Request,
+    sessions: Sessions,
+    session_id: SessionId,
+    limit: Limit = None,
+    before: Before = None,
+    after: After = None,
+    include: Annotated[
+        list[str] | None,
+        Query(description="What else to show: `tools`, `thinking`, `system`; commas between."),
+    ] = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """What a person reads of a session, oldest first.
+
+    With `limit`, the last ones, or the first with `after`; `Link` leads to the rest.
+    """
+    if same := await answers.unchanged(request, sessions, session_id):
+        return same
+    wanted: Any = {word.strip() for value in include or () for word in value.split(",")} - {""}
+    found = await sessions.transcript(
+        session_id, limit=limit, before=before, after=after, include=wanted
+    )
+    title = (await sessions.info(session_id)).title
+    page = found.history
+    headers = answers.tagged(page.revision) | answers.page_links(request, page)
+    return answers.in_pieces(answers.transcript_parts(session_id, title, found), headers)
+
+
+@routes.delete(_ONE, responses=problems(404, 412))
+async def delete_session(
+    request: Request,
+    sessions: Sessions,
+    session_id: SessionId,
+    permanent: Annotated[bool, Query(description="Not to the trash, but for good.")] = False,
+    if_match: IfMatch = None,
+) -> schemas.DeletedSession:
+    """Delete a session."""
+    if not await sessions.exists(session_id):
+        raise SessionNotFound(session_id)
+    revision = await answers.expected(request, sessions, session_id)
+    key = SessionKey(sessions.owner, sessions.agent_id, session_id)
+    if not await sessions.store.delete(
+        key, expected=ANY if revision is None else revision, permanent=permanent
+    ):
+        raise SessionNotFound(session_id)
+    return schemas.DeletedSession(session_id=session_id)
+
+
+@routes.get("/sessions/{session_id}/exists", responses=problems())
+async def session_exists(
+    sessions: Sessions, session_id: Annotated[str, Path(description="The session.")]
+) -> schemas.Existence:
+    """Whether there is such a session."""
+    exists = ids.is_session_id(session_id) and await sessions.exists(session_id)
+    return schemas.Existence(exists=exists)
+
+
+@routes.get(
+    "/sessions/{session_id}/info",
+    response_model=schemas.SessionInfo,
+    responses=_UNCHANGED | problems(404),
+)
+async def get_session_info(
+    request: Request,
+    response: Response,
+    sessions: Sessions,
+    session_id: SessionId,
+    if_none_match: IfNoneMatch = None,
+) -> schemas.SessionInfo | Response:
+    """A session with all that is known of it, without its messages."""
+    if same := await answers.unchanged(request, sessions, session_id):
+        return same
+    details = await sessions.info(session_id)
+    response.headers.update(answers.tagged(details.revision))
+    return schemas.SessionInfo.of(details)
+
+
+@routes.get(
+    "/sessions/{session_id}/messages",
+    response_model=schemas.Messages,
+    responses=_UNCHANGED | problems(404),
+)
+async def get_messages(
+    request: Request,
+    sessions: Sessions,
+    session_id: SessionId,
+    limit: Limit = None,
+    before: Before = None,
+    after: After = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Messages of a session as they are stored, oldest first, each with its `entry_id`.
+
+    With `limit`, the last ones, or the first with `after`; `Link` leads to the rest.
+    """
+    if same := await answers.unchanged(request, sessions, session_id):
+        return same
+    page = await sessions.entries(session_id, limit=limit, before=before, after=after)
+    headers = answers.tagged(page.revision) | answers.page_links(request, page)
+    return answers.in_pieces(answers.message_parts(session_id, page), headers)
+
+
+@routes.post(
+    "/sessions/{session_id}/messages",
+    status_code=201,
+    response_model=schemas.Appended,
+    openapi_extra=schemas.APPEND_BODY,
+    dependencies=[Depends(bodies.check_json)],
+    responses=problems(400, 404, 412, 413, 415),
+)
+async def append_messages(
+    request: Request,
+    response: Response,
+    sessions: Sessions,
+    session_id: SessionId,
+    if_match: IfMatch = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(min_length=1, max_length=255, description="A repeat within a day stores nothing."),
+    ] = None,
+) -> Appended:
+    """Add one turn after the newest message."""
+    data = bodies.member(await request.body(), "messages")
+    done = await sessions.append(
+        session_id,
+        data,
+        expected_revision=await answers.expected(request, sessions, session_id),
+        idempotency_key=idempotency_key,
+    )
+    response.headers.update(answers.tagged(done.revision))
+    return done
+
+
+@routes.get(
+    "/sessions/{session_id}/export", response_model=list[dict[str, Any]], responses=problems(404)
+)
+async def export_session(
+    sessions: Sessions,
+    session_id: SessionId,
+    format: Annotated[  # noqa: A002
+        Literal["json"], Query(description="`json` is the array of messages.")
+    ] = "json",
+) -> StreamingResponse:
+    """A session's messages as a file."""
+    pieces = await sessions.export(session_id)
+    headers = {"Content-Disposition": f'attachment; filename="{session_id}.{format}"'}
+    return StreamingResponse(pieces, headers=headers, media_type="application/json")
+
+
+close_paths(agents)
+close_paths(routes)

@@ -1,0 +1,250 @@
+"""What goes over the wire: the models of request and response bodies, for OpenAPI.
+
+Times are RFC 3339 in UTC with `Z`, sizes are bytes. Members are only ever added.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from ..ids import MAX_AGENT_ID, MAX_SESSION_ID
+from ..models import Role, SessionDetails
+from ..sessions import OnConflict
+
+_GRAMMAR = "^[A-Za-z0-9_][A-Za-z0-9_-]*$"
+# For the documents only: `mythline.ids` is where ids are checked.
+SESSION_ID: dict[str, Any] = {"pattern": _GRAMMAR, "minLength": 1, "maxLength": MAX_SESSION_ID}
+AGENT_ID: dict[str, Any] = {"pattern": _GRAMMAR, "minLength": 1, "maxLength": MAX_AGENT_ID}
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Health(_Answer):
+    """The server runs."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Agent(_Answer):
+    """An agent that has sessions."""
+
+    agent_id: str
+    session_count: int
+    last_modified: datetime | None
+
+
+class SessionSummary(_Answer):
+    """A session as lists show it."""
+
+    session_id: str
+    last_modified: datetime
+    message_count: int
+    title: str | None
+    preview: str
+    tags: list[str]
+    pinned: bool
+    archived: bool
+    size: int
+
+
+class LatestSession(_Answer):
+    """The session that was saved last."""
+
+    session_id: str
+
+
+class Existence(_Answer):
+    """Whether there is such a session."""
+
+    exists: bool
+
+
+class SessionInfo(SessionSummary):
+    """A session with all that is known of it, without its messages."""
+
+    agent_id: str
+    created: datetime
+    file_size: int
+    metadata: dict[str, Any]
+    usage: dict[str, Any]
+    branches: list[str]
+    forked_from: str | None
+    forked_at: str | None
+    revision: str
+
+    @classmethod
+    def of(cls, details: SessionDetails) -> SessionInfo:
+        """What the wire shows of `details`."""
+        shown = {
+            name: getattr(details, name)
+            for name in cls.model_fields
+            if name not in ("file_size", "usage")
+        }
+        return cls.model_validate(
+            {**shown, "file_size": details.size, "usage": json.loads(details.usage)}
+        )
+
+
+class Attachment(_Answer):
+    """A picture, file or link in a message; `size` in bytes."""
+
+    kind: str
+    media_type: str | None = None
+    size: int | None = None
+    url: str | None = None
+    name: str | None = None
+
+
+class TranscriptItem(_Answer):
+    """One thing that a person reads in a session. `content` is always text."""
+
+    role: Role
+    content: str
+    entry_id: str
+    timestamp: str | None
+    attachments: list[Attachment]
+    tool_name: str | None = None
+    tool_call_id: str | None = None
+
+
+class Transcript(_Answer):
+    """A session as a person reads it, oldest first."""
+
+    session_id: str
+    title: str | None
+    revision: str
+    messages: list[TranscriptItem]
+    has_before: bool
+    has_after: bool
+
+
+class Messages(_Answer):
+    """Messages of a session as Pydantic AI's `ModelMessage`s, each with its `entry_id`."""
+
+    session_id: str
+    revision: str
+    messages: list[dict[str, Any]]
+    has_before: bool
+    has_after: bool
+
+
+class Appended(_Answer):
+    """What an append stored."""
+
+    session_id: str
+    revision: str
+    message_count: int
+    entry_ids: list[str]
+
+
+class CreateSession(BaseModel):
+    """What a new session starts with; all of it can be left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    session_id: Annotated[str | None, Field(json_schema_extra=SESSION_ID)] = None
+    title: Annotated[str | None, Field(max_length=200)] = None
+    tags: (
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=64)]],
+            Field(max_length=50),
+        ]
+        | None
+    ) = None
+    metadata: Annotated[
+        dict[str, JsonValue] | None, Field(description="Free data, at most 16 KiB as JSON.")
+    ] = None
+
+
+class CreatedSession(_Answer):
+    """A session was made."""
+
+    session_id: str
+    status: Literal["created"] = "created"
+
+
+class ImportedSession(_Answer):
+    """A session was made of what was sent."""
+
+    session_id: str
+    status: Literal["imported"] = "imported"
+    message_count: int
+
+
+class DeletedSession(_Answer):
+    """A session was deleted."""
+
+    session_id: str
+    status: Literal["deleted"] = "deleted"
+
+
+class DeletedSessions(_Answer):
+    """How many sessions were deleted."""
+
+    deleted: int
+
+
+# Bodies that are read as they come, so that FastAPI doesn't know them
+
+_MESSAGE: dict[str, Any] = {
+    "type": "object",
+    "description": "A ModelMessage of Pydantic AI.",
+    "required": ["kind", "parts"],
+    "properties": {
+        "kind": {"type": "string", "enum": ["request", "response"]},
+        "parts": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["part_kind"],
+                "properties": {"part_kind": {"type": "string"}},
+            },
+        },
+    },
+}
+_HISTORY: dict[str, Any] = {"type": "array", "items": _MESSAGE}
+
+APPEND_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["messages"],
+                    "additionalProperties": False,
+                    "properties": {"messages": {**_HISTORY, "minItems": 1}},
+                }
+            }
+        },
+    }
+}
+IMPORT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": _HISTORY},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "The array; named as the session, with `.json`.",
+                        },
+                        "session_id": {"type": "string", **SESSION_ID},
+                        "on_conflict": {"type": "string", "enum": list(get_args(OnConflict))},
+                    },
+                }
+            },
+        },
+    }
+}
