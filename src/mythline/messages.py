@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from . import legacy
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 180
 """Levels of arrays and objects in one message: pydantic-core reads 200 levels of JSON."""
 
+PIECE = 256 << 10
 _BREAKS = re.compile(rb"[\r\n]\s*")
 _BLANK = re.compile(r"[ \t\r\n]*")
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
@@ -57,6 +58,19 @@ def view(bodies: Iterable[bytes]) -> bytes:
     """The JSON array of `bodies`, one message a line: what a view and a `json` export hold."""
     lines = b",\n".join(bodies)
     return b"[\n" + lines + b"\n]\n" if lines else b"[]\n"
+
+
+def pieces(bodies: Sequence[bytes]) -> Iterator[bytes]:
+    """`view` in pieces of about `PIECE` bytes."""
+    piece = bytearray(b"[")
+    for index, body in enumerate(bodies):
+        piece += b",\n" if index else b"\n"
+        piece += body
+        if len(piece) >= PIECE:
+            yield bytes(piece)
+            piece.clear()
+    piece += b"\n]\n" if bodies else b"]\n"
+    yield bytes(piece)
 
 
 def view_size(count: int, body_bytes: int) -> int:
@@ -287,6 +301,35 @@ def readable(bodies: Sequence[bytes]) -> list[ModelMessage | None]:
         except ValidationError:
             found.append(None)
     return found
+
+
+def parsed(bodies: Sequence[bytes]) -> list[ModelMessage]:
+    """The messages as objects, of someone who sent them and can put them right.
+
+    Raises:
+        InvalidMessages: If the installed Pydantic AI can't read one. It says which, and why.
+    """
+    import pydantic
+
+    try:
+        return read(bodies)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = " → ".join(str(step) for step in first["loc"])
+        raise InvalidMessages(
+            f"Pydantic AI can't read these messages: {first['msg']} (at {where})."
+        ) from error
+
+
+def checked(data: bytes) -> list[bytes]:
+    """The messages of a JSON array that someone sent, as `split` gives them, all readable.
+
+    Raises:
+        InvalidMessages: If they are not.
+    """
+    bodies = split(data, strict=True)
+    parsed(bodies)
+    return bodies
 
 
 def sanitize(messages: Sequence[ModelMessage]) -> list[ModelMessage]:

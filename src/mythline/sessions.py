@@ -1,41 +1,24 @@
-"""AgentSessions: the sessions of one agent, which is the API that everyone calls.
-
-It *is* Pydantic AI's `ConversationStore`. That class works out which messages are new, where a
-history branches and what a fork shares; here are its storage primitives over a `Store`, and what
-it has no name for. Its methods call a session's id `conversation_id` and the owner `scope`.
-"""
+"""AgentSessions: the sessions of one agent, which is the API that everyone calls."""
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any, Final, Literal
 
-import pydantic
-from pydantic import TypeAdapter
 from pydantic_ai.conversation import Conversation
-from pydantic_ai.conversation_store import (
-    ConversationConflict,
-    ConversationEntry,
-    ConversationRecord,
-    ConversationStore,
-)
+from pydantic_ai.conversation_store import ConversationConflict, ConversationEntry
 from pydantic_ai.messages import ModelMessage
-from pydantic_ai.run import AgentRunResult
-from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.usage import RunUsage
 
 from . import ids, messages, transcript
+from .conversations import StoredConversations, read_entries, usage_of
 from .errors import (
-    EntryNotFound,
     InvalidInput,
     InvalidMessages,
     RevisionConflict,
     SessionExists,
     SessionNotFound,
-    UnreadableMessages,
 )
 from .models import (
     Appended,
@@ -46,28 +29,18 @@ from .models import (
     StoredEntry,
     Transcript,
     now_micros,
-    to_micros,
 )
-from .store import ANY, Append, Save, SessionKey, Store
+from .store import ANY, Append, Save
 
 MAX_LIMIT: Final = 1000
-_CHUNK: Final = 256 << 10
 
 OnConflict = Literal["error", "replace", "rename"]
 
 
-@cache
-def _usage_adapter() -> TypeAdapter[RunUsage]:
-    return TypeAdapter(RunUsage)
-
-
-@cache
-def _deferred_adapter() -> TypeAdapter[DeferredToolRequests]:
-    return TypeAdapter(DeferredToolRequests)
-
-
-class AgentSessions(ConversationStore):
+class AgentSessions(StoredConversations):
     """The sessions of one agent, of one owner or of none.
+
+    It *is* a Pydantic AI `ConversationStore`: whatever takes one takes it.
 
     With an owner, everything else is out of reach, and a `scope` that is passed must be the
     owner. Without one, the methods of `ConversationStore` keep to its contract, where an id is
@@ -83,19 +56,6 @@ class AgentSessions(ConversationStore):
     Raises:
         InvalidId: If an id is outside the grammar of `mythline.ids`.
     """
-
-    def __init__(self, store: Store, agent_id: str, *, owner: str | None = None) -> None:
-        self.store = store
-        self.agent_id = ids.check_agent_id(agent_id)
-        self.owner = ids.check_owner(owner)
-        self._scope: str | None = None
-        self._skip_unreadable = False
-
-    def __repr__(self) -> str:
-        return f"AgentSessions({self.agent_id!r}, owner={self.owner!r})"
-
-    def _key(self, session_id: str) -> SessionKey:
-        return SessionKey(self.owner, self.agent_id, ids.check_session_id(session_id))
 
     async def _details(self, session_id: str) -> SessionDetails:
         found = await self.store.get(self._key(session_id))
@@ -234,7 +194,7 @@ class AgentSessions(ConversationStore):
                 `skip_unreadable` it is left out instead.
         """
         page = await self.entries(session_id, limit=limit, before=before, after=after)
-        return [message for _, message in _read(page.entries, skip_unreadable)]
+        return [message for _, message in read_entries(page.entries, skip_unreadable)]
 
     async def transcript(
         self,
@@ -259,52 +219,13 @@ class AgentSessions(ConversationStore):
             SessionNotFound: If there is no session.
             EntryNotFound: If `before` or `after` is not in the current history.
         """
-        unknown = set(include) - transcript.INCLUDES
-        if unknown:
-            known = ", ".join(sorted(transcript.INCLUDES))
-            raise InvalidInput(f"Can't include {', '.join(sorted(unknown))}. Known are: {known}.")
-        if limit is None:
-            page = await self.entries(session_id, before=before, after=after)
-            return Transcript(tuple(transcript.items(page.entries, include)), page)
-        _check_limit(limit)
-        forward = after is not None and before is None
-        kept: list[tuple[StoredEntry, list[Any]]] = []
-        count = 0
-        edge = after if forward else before
-        step = limit
-        while True:
-            page = await self.entries(
-                session_id,
-                limit=step,
-                before=None if forward else edge,
-                after=edge if forward else after,
-            )
-            found = [(e, list(transcript.items([e], include))) for e in page.entries]
-            taken = 0
-            for entry, shown in found if forward else reversed(found):
-                if kept and count + len(shown) > limit:
-                    break
-                kept.append((entry, shown))
-                count += len(shown)
-                taken += 1
-            is_last = len(page.entries) < step or not (
-                page.has_after if forward else page.has_before
-            )
-            if taken < len(found) or is_last or not found:
-                break
-            edge = found[-1 if forward else 0][0].entry_id
-            step = min(step * 2, MAX_LIMIT)
-        if not forward:
-            kept.reverse()
-        first = page.first
-        if kept:
-            ids_of_page = [entry.entry_id for entry in page.entries]
-            if forward:
-                first = page.first + ids_of_page.index(kept[-1][0].entry_id) + 1 - len(kept)
-            else:
-                first = page.first + ids_of_page.index(kept[0][0].entry_id)
-        history = HistoryPage(page.revision, page.total, first, tuple(entry for entry, _ in kept))
-        return Transcript(tuple(item for _, shown in kept for item in shown), history)
+        if limit is not None:
+            _check_limit(limit)
+
+        async def fetch(**window: Any) -> HistoryPage:
+            return await self.entries(session_id, **window)
+
+        return await transcript.page(fetch, limit, before, after, include)
 
     async def append(
         self,
@@ -332,7 +253,7 @@ class AgentSessions(ConversationStore):
             IdempotencyMismatch: If the key was used for other messages.
         """
         key = self._key(session_id)
-        bodies = _checked(new) if isinstance(new, bytes) else messages.dump(new)
+        bodies = messages.checked(new) if isinstance(new, bytes) else messages.dump(new)
         if not bodies:
             raise InvalidMessages("No messages. A turn has at least one.")
         if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
@@ -391,10 +312,10 @@ class AgentSessions(ConversationStore):
                 messages=list(history),
                 conversation_id=session_id,
                 revision=None if details is None else details.revision,
-                usage=RunUsage() if details is None else _usage(details),
+                usage=RunUsage() if details is None else usage_of(details),
             )
             try:
-                return await self._skipping_unreadable().save(conversation)
+                return await self.skipping_unreadable().save(conversation)
             except ConversationConflict:
                 continue
 
@@ -405,7 +326,7 @@ class AgentSessions(ConversationStore):
             SessionNotFound: If there is no session.
         """
         page = await self.entries(session_id)
-        return _pieces([entry.body for entry in page.entries])
+        return messages.pieces([entry.body for entry in page.entries])
 
     async def import_(
         self,
@@ -432,7 +353,7 @@ class AgentSessions(ConversationStore):
         identity = ids.new_session_id() if session_id is None else session_id
         self._key(identity)
         bodies = messages.split(data, strict=True)
-        found = _readable(bodies)
+        found = messages.parsed(bodies)
         if not trusted:
             bodies = messages.dump(messages.sanitize(found))
         number = 1
@@ -454,278 +375,6 @@ class AgentSessions(ConversationStore):
                     continue
                 raise SessionExists(renamed) from None
             return await self._details(renamed)
-
-    # ConversationStore: its public methods, where an ownerless caller names a scope
-
-    def _in_scope(self, scope: str | None) -> AgentSessions:
-        """These sessions, but an ownerless caller who names a scope reads exactly that owner's."""
-        if scope is None or self.owner is not None:
-            return self
-        scoped = copy.copy(self)
-        scoped._scope = ids.check_owner(scope)
-        return scoped
-
-    async def _find(self, session_id: str) -> SessionDetails | None:
-        if self._scope is not None:
-            key = SessionKey(self._scope, self.agent_id, ids.check_session_id(session_id))
-            return await self.store.get(key)
-        return await self.store.get(self._key(session_id), shared=self.owner is None)
-
-    def _skipping_unreadable(self) -> AgentSessions:
-        skipping = copy.copy(self)
-        skipping._skip_unreadable = True
-        return skipping
-
-    async def load(
-        self,
-        conversation_id: str,
-        *,
-        limit: int | None = None,
-        scope: str | None = None,
-        skip_unreadable: bool = False,
-    ) -> Conversation | None:
-        """As `ConversationStore.load`: the conversation, or `None` if there is none.
-
-        Raises:
-            UnreadableMessages: If the installed Pydantic AI can't read a message; with
-                `skip_unreadable` it is left out instead, and stays stored.
-        """
-        bound = self._in_scope(scope)
-        if skip_unreadable:
-            bound = bound._skipping_unreadable()
-        return await ConversationStore.load(bound, conversation_id, limit=limit, scope=scope)
-
-    async def load_entries(
-        self, conversation_id: str, *, limit: int | None = None, scope: str | None = None
-    ) -> list[ConversationEntry] | None:
-        """As `ConversationStore.load_entries`: the history with the entry of each message."""
-        bound = self._in_scope(scope)
-        return await ConversationStore.load_entries(
-            bound, conversation_id, limit=limit, scope=scope
-        )
-
-    async def save(
-        self, conversation: Conversation | AgentRunResult[Any], *, scope: str | None = None
-    ) -> list[ConversationEntry]:
-        """As `ConversationStore.save`: append what is new, in one durable step.
-
-        Raises:
-            ConversationConflict: If the session was saved or deleted since it was loaded.
-            StoreError: If it could not be made durable; it was not stored.
-        """
-        if self.owner is not None and scope not in (None, self.owner):
-            raise InvalidInput("These sessions belong to another owner than `scope`. Leave it out.")
-        carried = (
-            conversation.conversation if isinstance(conversation, AgentRunResult) else conversation
-        )
-        bound = self._in_scope(scope)
-        if bound is not self and await bound._find(carried.conversation_id) is None:
-            bound = self  # a new one, unless the id is taken in another scope
-        return await ConversationStore.save(bound, conversation, scope=scope)
-
-    async def branch(
-        self,
-        conversation_id: str,
-        *,
-        at: int | None = None,
-        from_entry: str | None = None,
-        expected_revision: str | None,
-        scope: str | None = None,
-    ) -> Conversation:
-        """As `ConversationStore.branch`: go on from an earlier point; what it leaves is kept."""
-        return await ConversationStore.branch(
-            self._in_scope(scope),
-            conversation_id,
-            at=at,
-            from_entry=from_entry,
-            expected_revision=expected_revision,
-            scope=scope,
-        )
-
-    async def fork(
-        self,
-        conversation_id: str,
-        *,
-        at: int | None = None,
-        from_entry: str | None = None,
-        new_conversation_id: str | None = None,
-        scope: str | None = None,
-        source_scope: str | None = None,
-    ) -> Conversation:
-        """As `ConversationStore.fork`: a new session that shares entries with this one.
-
-        Its id is generated in Mythline's form unless `new_conversation_id` gives one.
-        """
-        return await ConversationStore.fork(
-            self._in_scope(source_scope),
-            conversation_id,
-            at=at,
-            from_entry=from_entry,
-            new_conversation_id=new_conversation_id or ids.new_session_id(),
-            scope=scope,
-            source_scope=source_scope,
-        )
-
-    async def list_conversations(
-        self, *, scope: str | None = None, limit: int | None = None
-    ) -> list[ConversationRecord]:
-        """As `ConversationStore.list_conversations`: the one saved last first."""
-        return await ConversationStore.list_conversations(self, scope=scope, limit=limit)
-
-    async def delete(self, conversation_id: str, *, scope: str | None = None) -> None:
-        """As `ConversationStore.delete`. Its entries stay, out of reach; `purge` removes them."""
-        await ConversationStore.delete(self._in_scope(scope), conversation_id, scope=scope)
-
-    # ConversationStore: its storage primitives
-
-    async def read_record(self, conversation_id: str) -> ConversationRecord | None:
-        """The record of a session, or `None`."""
-        found = await self._find(conversation_id)
-        return None if found is None else _record(found)
-
-    async def read_records(
-        self, *, scope: str | None = None, limit: int | None = None
-    ) -> Sequence[ConversationRecord]:
-        """The records, the one saved last first."""
-        if self.owner is not None and scope not in (None, self.owner):
-            return []
-        owner = scope if self.owner is None else self.owner
-        found = await self.store.records(owner, self.agent_id, limit=limit)
-        return [_record(details) for details in found]
-
-    async def read_history(
-        self, head_id: str | None, *, limit: int | None = None
-    ) -> list[ConversationEntry]:
-        """The entries from the first up to `head_id`, in order, or the last `limit`."""
-        if head_id is None:
-            return []
-        found = await self.store.line(self.owner, self.agent_id, head_id, limit=limit)
-        if found is None:
-            raise EntryNotFound(head_id)
-        return [
-            ConversationEntry(id=entry.entry_id, parent_id=entry.parent_id, message=message)
-            for entry, message in _read(found, self._skip_unreadable)
-        ]
-
-    async def read_entry(self, entry_id: str) -> ConversationEntry:
-        """The entry with this id.
-
-        Raises:
-            EntryNotFound: A `LookupError`, if no session here reaches it.
-        """
-        found = await self.store.line(self.owner, self.agent_id, entry_id, limit=1)
-        if not found:
-            raise EntryNotFound(entry_id)
-        ((entry, message),) = _read(found, False)
-        return ConversationEntry(id=entry.entry_id, parent_id=entry.parent_id, message=message)
-
-    async def write_record(
-        self,
-        record: ConversationRecord,
-        *,
-        new_entries: Sequence[ConversationEntry] = (),
-        expected_revision: str | None,
-    ) -> None:
-        """Store a record and the entries its history adds, in one durable step."""
-        identity = record.conversation_id
-        if self.owner is not None and record.scope not in (None, self.owner):
-            raise InvalidInput("These sessions belong to another owner than the record's scope.")
-        owner = record.scope if self.owner is None else self.owner
-        key = SessionKey(ids.check_owner(owner), self.agent_id, ids.check_session_id(identity))
-        shared = self.owner is None
-        if expected_revision is None and shared and await self.store.get(key, shared=True):
-            raise ConversationConflict(identity)
-        bodies = messages.dump(entry.message for entry in new_entries)
-        deferred = record.deferred_tool_requests
-        save = Save(
-            revision=record.revision,
-            expected=expected_revision,
-            head_id=record.head_id,
-            entries=[
-                StoredEntry(entry.id, entry.parent_id, body)
-                for entry, body in zip(new_entries, bodies, strict=True)
-            ],
-            branches=record.branches,
-            usage=_usage_adapter().dump_json(record.usage),
-            deferred_tool_requests=None
-            if deferred is None
-            else _deferred_adapter().dump_json(deferred),
-            forked_from=record.forked_from,
-            forked_at=record.forked_at,
-            updated=to_micros(record.updated_at),
-            reach=self.owner,
-            shared_id=shared and record.scope is not None,
-        )
-        try:
-            await self.store.save(key, save)
-        except RevisionConflict as error:
-            raise ConversationConflict(identity) from error
-
-    async def delete_record(self, conversation_id: str, *, expected_revision: str) -> None:
-        """Delete a session with this revision; its entries stay, out of reach."""
-        found = await self._find(conversation_id)
-        if found is None:
-            raise ConversationConflict(conversation_id)
-        key = SessionKey(found.owner, self.agent_id, conversation_id)
-        try:
-            if not await self.store.delete(key, expected=expected_revision):
-                raise RevisionConflict(conversation_id)
-        except RevisionConflict as error:
-            raise ConversationConflict(conversation_id) from error
-
-
-def _usage(details: SessionDetails) -> RunUsage:
-    return _usage_adapter().validate_json(details.usage)
-
-
-def _record(details: SessionDetails) -> ConversationRecord:
-    deferred = details.deferred_tool_requests
-    return ConversationRecord(
-        conversation_id=details.session_id,
-        head_id=details.head_id,
-        usage=_usage(details),
-        deferred_tool_requests=None
-        if deferred is None
-        else _deferred_adapter().validate_json(deferred),
-        scope=details.owner,
-        forked_from=details.forked_from,
-        forked_at=details.forked_at,
-        branches=list(details.branches),
-        revision=details.revision,
-        updated_at=details.last_modified,
-    )
-
-
-def _read(
-    entries: Sequence[StoredEntry], skip_unreadable: bool
-) -> list[tuple[StoredEntry, ModelMessage]]:
-    bodies = [entry.body for entry in entries]
-    try:
-        return list(zip(entries, messages.read(bodies), strict=True))
-    except pydantic.ValidationError as error:
-        found = list(zip(entries, messages.readable(bodies), strict=True))
-        unreadable = [entry.entry_id for entry, message in found if message is None]
-        if unreadable and not skip_unreadable:
-            raise UnreadableMessages(unreadable) from error
-        return [(entry, message) for entry, message in found if message is not None]
-
-
-def _readable(bodies: Sequence[bytes]) -> list[ModelMessage]:
-    """The messages as objects, which someone sent and must be able to put right."""
-    try:
-        return messages.read(bodies)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = " → ".join(str(step) for step in first["loc"])
-        raise InvalidMessages(
-            f"Pydantic AI can't read these messages: {first['msg']} (at {where})."
-        ) from error
-
-
-def _checked(data: bytes) -> list[bytes]:
-    bodies = messages.split(data, strict=True)
-    _readable(bodies)
-    return bodies
 
 
 def _whole(bodies: Sequence[bytes], details: SessionDetails | None) -> Save:
@@ -749,18 +398,6 @@ def _whole(bodies: Sequence[bytes], details: SessionDetails | None) -> Save:
         forked_at=None if details is None else details.forked_at,
         updated=now_micros(),
     )
-
-
-def _pieces(bodies: Sequence[bytes]) -> Iterator[bytes]:
-    piece = bytearray(b"[")
-    for index, body in enumerate(bodies):
-        piece += b",\n" if index else b"\n"
-        piece += body
-        if len(piece) >= _CHUNK:
-            yield bytes(piece)
-            piece.clear()
-    piece += b"\n]\n" if bodies else b"]\n"
-    yield bytes(piece)
 
 
 def _check_limit(limit: int, most: int | None = None) -> None:

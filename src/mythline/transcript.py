@@ -7,12 +7,13 @@ one can't read as a placeholder.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from typing import Any, Final, Literal, cast, get_args
 
 from . import legacy
+from .errors import InvalidInput
 from .messages import content_text
-from .models import Attachment, StoredEntry, TranscriptItem
+from .models import Attachment, HistoryPage, StoredEntry, Transcript, TranscriptItem
 
 Include = Literal["tools", "thinking", "system"]
 INCLUDES: Final[frozenset[str]] = frozenset(get_args(Include))
@@ -156,3 +157,58 @@ def _attachment(item: dict[str, Any]) -> Attachment | None:
             kind=kind, media_type=media_type, name=_text_or_none(item.get("file_id")) or name
         )
     return None
+
+
+async def page(
+    fetch: Callable[..., Awaitable[HistoryPage]],
+    limit: int | None,
+    before: str | None,
+    after: str | None,
+    include: Collection[str] = (),
+) -> Transcript:
+    """A page of a transcript, of a history that `fetch` gives pages of.
+
+    At most `limit` items, of whole entries: the last of those asked for, or the first with
+    `after` alone. An entry with more items than that comes alone.
+
+    Args:
+        fetch: Called with `limit`, `before` and `after`, as `AgentSessions.entries` is.
+        limit: From 1, or `None` for all.
+        before: Only what comes before this entry, exclusive.
+        after: Only what comes after this entry, exclusive.
+        include: As in `items`.
+
+    Raises:
+        InvalidInput: If `include` names something unknown.
+    """
+    unknown = set(include) - INCLUDES
+    if unknown:
+        known = ", ".join(sorted(INCLUDES))
+        raise InvalidInput(f"Can't include {', '.join(sorted(unknown))}. Known are: {known}.")
+    if limit is None:
+        history = await fetch(before=before, after=after)
+        return Transcript(tuple(items(history.entries, include)), history)
+    forward = after is not None and before is None
+    kept: list[tuple[int, StoredEntry, list[TranscriptItem]]] = []
+    count, step = 0, limit
+    while True:
+        found = await fetch(limit=step, before=before, after=after)
+        placed = list(enumerate(found.entries, found.first))
+        for place, entry in placed if forward else reversed(placed):
+            new = list(items([entry], include))
+            if kept and count + len(new) > limit:
+                break
+            kept.append((place, entry, new))
+            count += len(new)
+        else:
+            if len(placed) == step and (found.has_after if forward else found.has_before):
+                # not enough to show yet: most are tool calls, say
+                edge = kept[-1][1].entry_id
+                before, after = (before, edge) if forward else (edge, after)
+                step *= 2
+                continue
+        break
+    kept.sort(key=lambda one: one[0])
+    first = kept[0][0] if kept else found.first
+    history = HistoryPage(found.revision, found.total, first, tuple(entry for _, entry, _ in kept))
+    return Transcript(tuple(item for _, _, new in kept for item in new), history)

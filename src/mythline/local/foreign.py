@@ -347,7 +347,8 @@ def _apply(
         head = base
         if added:
             identities = ids.new_entry_ids(len(added))
-            head = lines.extend(connection, base, list(zip(identities, added, strict=True)))
+            new = list(zip(identities, added, strict=True))
+            head = lines.extend(connection, base, new)[-1]
         if left:
             rows.add_branch(connection, number, left)
         stamp = _stamp(mark)

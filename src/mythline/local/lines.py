@@ -98,26 +98,24 @@ def body_bytes(connection: Connection, head: int) -> int:
     return total
 
 
-def extend(connection: Connection, after: int, entries: Sequence[tuple[str, bytes]]) -> int:
-    """Store `entries` (ids and bodies) after the entry `after`, or as the first; the new head.
+def extend(connection: Connection, after: int, entries: Sequence[tuple[str, bytes]]) -> list[int]:
+    """Store `entries` (ids and bodies) after the entry `after`, or as the first; their numbers.
 
     They go on in `after`'s line if nothing follows it there, otherwise on a line of their own.
 
     Raises:
         sqlite3.IntegrityError: If one of the ids is stored already.
     """
-    head = after
-    done = 0
-    while done < len(entries):
-        start = _place_after(connection, head)
-        some = entries[done : done + PLACES - start % PLACES]
+    numbers: list[int] = []
+    while len(numbers) < len(entries):
+        start = _place_after(connection, numbers[-1] if numbers else after)
+        some = entries[len(numbers) : len(numbers) + PLACES - start % PLACES]
+        places = range(start, start + len(some))
         connection.executemany(
-            SQL["add_entry"],
-            [(start + index, identity, body) for index, (identity, body) in enumerate(some)],
+            SQL["add_entry"], [(n, *entry) for n, entry in zip(places, some, strict=True)]
         )
-        done += len(some)
-        head = start + len(some) - 1
-    return head
+        numbers += places
+    return numbers
 
 
 def _place_after(connection: Connection, entry: int) -> int:

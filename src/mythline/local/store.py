@@ -12,7 +12,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -330,12 +329,14 @@ class LocalStore(Store):
                 known[identity] = found
             return known[identity]
 
-        if save.entries:
-            self._add_entries(connection, save.entries, entry(save.entries[0].parent_id), known)
+        runs = _runs(save.entries)
+        for run in runs:
+            self._add_run(connection, run, entry(run[0].parent_id), known)
         head = entry(save.head_id)
         tips = [entry(tip) for tip in save.branches]
-        grew = bool(save.entries) and (
-            save.entries[0].parent_id == row["head_id"]
+        grew = (
+            len(runs) == 1
+            and save.entries[0].parent_id == row["head_id"]
             and save.head_id == save.entries[-1].entry_id
         )
         added = [found.body for found in save.entries] if grew else None
@@ -369,19 +370,17 @@ class LocalStore(Store):
                 raise RevisionConflict(key.session_id)
 
     @staticmethod
-    def _add_entries(
+    def _add_run(
         connection: Connection,
-        entries: Sequence[StoredEntry],
+        run: Sequence[StoredEntry],
         after: int,
         known: dict[str | None, int],
     ) -> None:
-        if any(entry.parent_id != previous.entry_id for previous, entry in pairwise(entries)):
-            raise InvalidInput("Each new entry must follow the one before it.")
         try:
-            head = lines.extend(connection, after, [(e.entry_id, e.body) for e in entries])
+            numbers = lines.extend(connection, after, [(e.entry_id, e.body) for e in run])
         except sqlite3.IntegrityError as error:
             raise InvalidInput("A new entry has an id that is stored already.") from error
-        known[entries[-1].entry_id] = head
+        known.update(zip((entry.entry_id for entry in run), numbers, strict=True))
 
     async def append(self, key: SessionKey, append: Append) -> AppendResult:
         """One transaction at the head, whatever it is."""
@@ -461,6 +460,17 @@ class LocalStore(Store):
             await asyncio.to_thread(self._views.settle, row["n"])
 
 
+def _runs(entries: Sequence[StoredEntry]) -> list[list[StoredEntry]]:
+    """`entries` in runs, in each of which every entry follows the one before it."""
+    runs: list[list[StoredEntry]] = []
+    for entry in entries:
+        if runs and entry.parent_id == runs[-1][-1].entry_id:
+            runs[-1].append(entry)
+        else:
+            runs.append([entry])
+    return runs
+
+
 def _append(
     connection: Connection, key: SessionKey, append: Append
 ) -> tuple[AppendResult, int, int]:
@@ -479,13 +489,13 @@ def _append(
             return AppendResult(found["revision"], found["total"], identities), 0, 0
     if append.expected is not ANY and row["revision"] != append.expected:
         raise RevisionConflict(key.session_id)
-    head = lines.extend(
+    numbers = lines.extend(
         connection, row["head"], list(zip(append.entry_ids, append.bodies, strict=True))
     )
     size = rows.move(
         connection,
         row,
-        head,
+        numbers[-1],
         revision=append.revision,
         updated=append.updated,
         added=append.bodies,
