@@ -20,7 +20,7 @@ from ..settings import Settings
 from ..store import Store
 from . import schemas
 from .problems import problem_of
-from .route import ProblemRoute
+from .route import ProblemRoute, close_paths
 from .router import session_router
 from .security import HEADERS, Guard
 
@@ -87,6 +87,9 @@ async def docs() -> HTMLResponse:
     page = get_swagger_ui_html(openapi_url="openapi.json", title="Mythline")
     page.headers["Content-Security-Policy"] = _policy_for(bytes(page.body).decode())
     return page
+
+
+close_paths(_own)
 
 
 def _policy_for(html: str) -> str:

@@ -39,11 +39,14 @@ EXPECTED: Final = (
 """What a request can end with that is no fault in the program."""
 
 _DETAILS: Final = {
+    400: "The body can't be read. Send valid JSON that doesn't nest deep.",
     404: "There is nothing at this path. /docs lists the paths.",
     405: "This path doesn't take that method. The Allow header lists those it takes.",
     413: "The body is larger than this server takes. Send less at a time.",
     500: "Something went wrong in the server. It was logged. Try again, or report it.",
 }
+
+_UNREADABLE: Final = "There was an error parsing the body"  # what FastAPI says of too deep JSON
 
 
 def problem(
@@ -124,7 +127,7 @@ def _of_http(error: HTTPException) -> Response:
         return Response(status_code=status, headers=error.headers)
     if not isinstance(detail, str):
         return problem(status, headers=error.headers, errors=detail)
-    is_default = detail == phrases.get(status) or status == 413
+    is_default = detail in (phrases.get(status), _UNREADABLE) or status == 413
     return problem(status, None if is_default else detail, headers=error.headers)
 
 

@@ -9,7 +9,7 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from ..ids import MAX_AGENT_ID, MAX_SESSION_ID
 from ..models import Role, SessionDetails
@@ -143,6 +143,15 @@ class Appended(_Answer):
     entry_ids: list[str]
 
 
+def _check_strict(value: JsonValue) -> JsonValue:
+    """Refuse what JSON doesn't have (`NaN`), and strings that aren't Unicode (RFC 7493)."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair is no character") from None
+    return value
+
+
 class CreateSession(BaseModel):
     """What a new session starts with; all of it can be left out."""
 
@@ -158,7 +167,9 @@ class CreateSession(BaseModel):
         | None
     ) = None
     metadata: Annotated[
-        dict[str, JsonValue] | None, Field(description="Free data, at most 16 KiB as JSON.")
+        dict[str, JsonValue] | None,
+        Field(description="Free data, at most 16 KiB as JSON."),
+        AfterValidator(_check_strict),
     ] = None
 
 

@@ -13,19 +13,17 @@ the truth is synced with the next save: until then the file has it.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from .. import ids, messages
+from .. import messages
 from ..errors import InvalidMessages
-from ..models import StoredEntry, now_micros, to_micros
-from . import lines, rows
+from ..models import now_micros
+from . import rows, taking_in
 from .database import SQL, Connection, Database
 from .layout import SUFFIX, Layout, Mark, identity, look, read_whole, session_of
 from .views import forget_missing, remember_folder
@@ -105,9 +103,13 @@ class Foreign:
                 self._set_aside(folder, place, found)
                 return
             self._unreadable.pop(place, None)
-            compared = self._database.read(lambda connection: _compare(connection, place, bodies))
+            compared = self._database.read(
+                lambda connection: taking_in.compare(connection, place, bodies)
+            )
             self._write(
-                lambda connection: _apply(connection, place, bodies, mark, folder, compared)
+                lambda connection: taking_in.apply(
+                    connection, place, bodies, mark, folder, compared
+                )
             )
 
     def _write(self, function: Callable[[Connection], tuple[int, int] | None]) -> None:
@@ -278,18 +280,13 @@ def _marks(folder: int) -> dict[str, Mark]:
     return marks
 
 
-def _stamp(mark: Mark) -> int:
-    """When a file was changed, in microseconds; a time to come is now."""
-    return min(max(0, mark.mtime // 1000), now_micros())
-
-
 def _add_known_by_name(
     connection: Connection, owner: str, agent_id: str, marks: dict[str, Mark]
 ) -> None:
     for session, mark in marks.items():
         place = owner, agent_id, session
         if rows.session(connection, place) is None:
-            _add(connection, place, mark, _stamp(mark))
+            taking_in.add(connection, place, mark, taking_in.stamp(mark))
 
 
 def _note_changed(connection: Connection, numbers: Sequence[int], marks: dict[str, Mark]) -> None:
@@ -299,149 +296,4 @@ def _note_changed(connection: Connection, numbers: Sequence[int], marks: dict[st
             continue
         mark = marks[row["session_id"]]
         if (row["view_size"], row["view_mtime"]) != mark:
-            connection.execute(SQL["set_pending"], (_stamp(mark), number))
-
-
-def _add(
-    connection: Connection, place: tuple[str, str, str], mark: Mark, created: int
-) -> dict[str, Any]:
-    """A session for a file, known by its name; or the one that lost this view, come back."""
-    lost = connection.execute(SQL["lost_session"], place).fetchone()
-    if lost is not None:
-        connection.execute(SQL["revive"], (lost[0],))
-    else:
-        number = rows.add(connection, place, ids.new_entry_ids(1)[0], created, _stamp(mark))
-        connection.execute(SQL["set_view"], (None, None, mark.size, mark.mtime, number))
-        connection.execute(SQL["set_pending"], (0, number))
-    row = rows.session(connection, place)
-    assert row is not None
-    return row
-
-
-def _apply(
-    connection: Connection,
-    place: tuple[str, str, str],
-    bodies: list[bytes],
-    mark: Mark,
-    folder: int,
-    compared: tuple[int, int],
-) -> tuple[int, int] | None:
-    """Take the messages of a file into its session; its number and bytes if its view is stale."""
-    now = look(folder, place[2] + SUFFIX)
-    if now is None or Mark.of(now) != mark:
-        return None  # changed again: the next look finds it
-    row = rows.session(connection, place)
-    if row is None:
-        row = _add(connection, place, mark, _first_stamp(bodies) or _stamp(mark))
-    elif not row["pending"] and (row["view_size"], row["view_mtime"]) == mark:
-        return None
-    if connection.execute(SQL["folder"], place[:2]).fetchone() is None:
-        connection.execute(SQL["set_folder"], (*place[:2], identity(folder) or ""))
-    number: int = row["n"]
-    first_reading = row["view_head"] is None and not row["head"]
-    entries = lines.read(connection, row["head"])
-    shared = compared[1] if compared[0] == row["head"] else _shared(entries, bodies)
-    base, left = _where_it_goes_on(connection, row, entries, bodies, shared)
-    if base is not None:
-        added = bodies[shared:]
-        head = base
-        if added:
-            identities = ids.new_entry_ids(len(added))
-            new = list(zip(identities, added, strict=True))
-            head = lines.extend(connection, base, new)[-1]
-        if left:
-            rows.add_branch(connection, number, left)
-        stamp = _stamp(mark)
-        rows.move(
-            connection,
-            row,
-            head,
-            revision=ids.new_entry_ids(1)[0],
-            updated=stamp if first_reading else max(row["updated"], stamp),
-        )
-        connection.execute(SQL["drop_deferred"], (number,))
-    row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
-    if row["message_count"] == len(bodies) and (base is not None or shared == len(bodies)):
-        shown: tuple[int | None, int | None] = row["head"], len(bodies)
-    else:
-        shown = row["view_head"], row["view_count"]
-        if shown[0] is None or shown[0] == row["head"]:
-            shown = -1, 0  # it shows something else than the history, whatever that is
-    connection.execute(SQL["set_view"], (*shown, mark.size, mark.mtime, number))
-    return None if shown[0] == row["head"] else (number, row["body_bytes"])
-
-
-def _compare(
-    connection: Connection, place: tuple[str, str, str], bodies: list[bytes]
-) -> tuple[int, int]:
-    """The head of a session, and how many messages its history shares with a file."""
-    row = rows.session(connection, place)
-    head: int = 0 if row is None else row["head"]
-    return head, _shared(lines.read(connection, head), bodies)
-
-
-def _shared(entries: list[StoredEntry], bodies: list[bytes]) -> int:
-    """How many messages the history and the file have in common from the first."""
-    shared = 0
-    for entry, body in zip(entries, bodies, strict=False):
-        if not messages.same(entry.body, body):
-            break
-        shared += 1
-    return shared
-
-
-def _where_it_goes_on(
-    connection: Connection,
-    row: Any,
-    entries: list[StoredEntry],
-    bodies: list[bytes],
-    shared: int,
-) -> tuple[int | None, int]:
-    """The entry that the file's messages from `shared` on follow, and the head that is left.
-
-    No entry (`None`) if there is nothing to take in; 0 for the start of a history, or for no
-    head that is left.
-    """
-    head: int = row["head"]
-    whole_history = shared == len(entries)
-    if whole_history:
-        never_read = row["view_head"] is None and not head
-        return (head if len(bodies) > shared or never_read else None), 0
-    seen = _seen(connection, row)
-    if shared == len(bodies):
-        if seen is None or len(bodies) >= seen:
-            return None, 0  # an older view of ours
-    elif seen is not None and shared >= seen:
-        return head, 0  # added to an older view of ours: it goes on after what came meanwhile
-    return (_at(connection, entries, shared), head)
-
-
-def _seen(connection: Connection, row: Any) -> int | None:
-    """How many messages of the current history the view last showed; `None` if it left them."""
-    if row["view_head"] is None or row["view_head"] < 0:
-        return None
-    if row["view_head"] == 0:
-        return 0
-    found = lines.position(connection, row["head"], row["view_head"])
-    return None if found is None else found + 1
-
-
-def _at(connection: Connection, entries: list[StoredEntry], count: int) -> int:
-    if not count:
-        return 0
-    found = lines.number(connection, entries[count - 1].entry_id)
-    assert found is not None
-    return found
-
-
-def _first_stamp(bodies: list[bytes]) -> int | None:
-    """When the first message was made, in microseconds, if it says so."""
-    if not bodies:
-        return None
-    message = json.loads(bodies[0])
-    stamps = [message.get("timestamp")] + [part.get("timestamp") for part in message["parts"]]
-    for stamp in stamps:
-        if isinstance(stamp, str):
-            with contextlib.suppress(ValueError):
-                return to_micros(datetime.fromisoformat(stamp))
-    return None
+            connection.execute(SQL["set_pending"], (taking_in.stamp(mark), number))

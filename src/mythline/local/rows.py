@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from .. import messages
 from ..models import SessionDetails, SessionInfo, from_micros
+from ..store import SessionKey
 from . import lines
 from .database import SQL, Connection
 
@@ -18,6 +19,11 @@ LOOK_BACK: Final = 50
 Place = tuple[str, str, str]
 """Owner (`''` for none), agent and session."""
 Row = Any
+
+
+def place_of(key: SessionKey) -> Place:
+    """Where a session is."""
+    return key.owner or "", key.agent_id, key.session_id
 
 
 def session(connection: Connection, place: Place) -> Row | None:

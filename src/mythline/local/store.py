@@ -8,20 +8,15 @@ writer's thread. Views, folders and other programs' changes are the business of 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from ..errors import (
     EntryNotFound,
-    IdempotencyMismatch,
     InvalidCursor,
-    InvalidInput,
     RevisionConflict,
-    SessionNotFound,
 )
 from ..models import (
     AgentInfo,
@@ -33,20 +28,14 @@ from ..models import (
     now_micros,
 )
 from ..store import ANY, Append, AppendResult, Expected, Save, SessionKey, Store
-from . import lines, rows
+from . import lines, rows, writing
 from .database import SQL, Connection, Database
 from .foreign import Foreign
 from .layout import Layout, look
 from .views import Views
 from .watch import Watch
 
-DAY: Final = 86_400_000_000
-
 T = TypeVar("T")
-
-
-def _place(key: SessionKey) -> rows.Place:
-    return key.owner or "", key.agent_id, key.session_id
 
 
 class LocalStore(Store):
@@ -120,21 +109,21 @@ class LocalStore(Store):
 
     async def _now(self, key: SessionKey, function: Callable[[Connection, Any | None], T]) -> T:
         """What `function` makes of a session's row, after what other programs did. Point reads."""
-        current, found = self._fresh(_place(key), function)
+        current, found = self._fresh(rows.place_of(key), function)
         if current:
             return found
-        await self._database.in_thread(lambda: self._foreign.take_in(*_place(key)))
-        return self._fresh(_place(key), function)[1]
+        await self._database.in_thread(lambda: self._foreign.take_in(*rows.place_of(key)))
+        return self._fresh(rows.place_of(key), function)[1]
 
     async def _aside(self, key: SessionKey, function: Callable[[Connection, Any | None], T]) -> T:
         """As `_now`, beside the event loop: for reads that take longer."""
 
         def read() -> T:
-            current, found = self._fresh(_place(key), function)
+            current, found = self._fresh(rows.place_of(key), function)
             if current:
                 return found
-            self._foreign.take_in(*_place(key))
-            return self._fresh(_place(key), function)[1]
+            self._foreign.take_in(*rows.place_of(key))
+            return self._fresh(rows.place_of(key), function)[1]
 
         return await self._database.in_thread(read)
 
@@ -259,21 +248,13 @@ class LocalStore(Store):
         """The entries up to one, if it is within reach."""
 
         def read(connection: Connection) -> Sequence[StoredEntry] | None:
-            entry = self._reachable(connection, owner, agent_id, entry_id)
+            entry = writing.reachable(connection, owner, agent_id, entry_id)
             if entry is None:
                 return None
             count = lines.count(connection, entry)
             return lines.read(connection, entry, 0 if limit is None else max(0, count - limit))
 
         return await self._read(read)
-
-    def _reachable(
-        self, connection: Connection, owner: str | None, agent_id: str, entry_id: str
-    ) -> int | None:
-        entry = lines.number(connection, entry_id)
-        if entry is None:
-            return None
-        return entry if lines.reaches(connection, entry, owner, agent_id) else None
 
     async def _read(self, function: Callable[[Connection], T]) -> T:
         return await self._database.in_thread(lambda: self._database.read(function))
@@ -285,81 +266,12 @@ class LocalStore(Store):
         if save.expected is None:
             await self._notice(key)
         number, size = await self._database.write(
-            lambda connection: self._save(connection, key, save)
+            lambda connection: writing.save(connection, key, save, self._check_free)
         )
         if self._has_views:
             self._views.touch(number, size)
             if save.expected is None or not save.entries:
                 await self.settle(key)
-
-    def _save(self, connection: Connection, key: SessionKey, save: Save) -> tuple[int, int]:
-        place = _place(key)
-        row = rows.session(connection, place)
-        if (None if row is None else row["revision"]) != save.expected:
-            raise RevisionConflict(key.session_id)
-        if row is None:
-            self._check_free(key)
-            rows.add(
-                connection,
-                place,
-                save.revision,
-                save.updated,
-                save.updated,
-                shared_id=int(save.shared_id),
-                title=save.title,
-                tags=json.dumps(list(save.tags), ensure_ascii=False),
-                forked_from=save.forked_from,
-                forked_at=save.forked_at,
-                metadata=json.dumps(dict(save.metadata), ensure_ascii=False),
-            )
-            row = rows.session(connection, place)
-            assert row is not None
-        number: int = row["n"]
-        known: dict[str | None, int] = {None: 0, row["head_id"]: row["head"]}
-
-        def entry(identity: str | None) -> int:
-            if identity not in known:
-                found = (
-                    None
-                    if identity is None
-                    else self._reachable(connection, save.reach, key.agent_id, identity)
-                )
-                if found is None:
-                    raise RevisionConflict(key.session_id)
-                known[identity] = found
-            return known[identity]
-
-        runs = _runs(save.entries)
-        for run in runs:
-            self._add_run(connection, run, entry(run[0].parent_id), known)
-        head = entry(save.head_id)
-        tips = [entry(tip) for tip in save.branches]
-        grew = (
-            len(runs) == 1
-            and save.entries[0].parent_id == row["head_id"]
-            and save.head_id == save.entries[-1].entry_id
-        )
-        added = [found.body for found in save.entries] if grew else None
-        if not save.entries and head == row["head"]:
-            added = []
-        size = rows.move(
-            connection,
-            row,
-            head,
-            revision=save.revision,
-            updated=save.updated,
-            added=added,
-            forked_from=save.forked_from,
-            forked_at=save.forked_at,
-        )
-        connection.execute(SQL["set_state"], (save.usage, save.deferred_tool_requests, number))
-        if tuple(save.branches) != rows.branches(connection, number):
-            connection.execute(SQL["drop_branches"], (number,))
-            connection.executemany(
-                SQL["add_branch"],
-                [(number, order, tip) for order, tip in enumerate(tips, 1)],
-            )
-        return number, size
 
     def _check_free(self, key: SessionKey) -> None:
         """Refuse to make a session where a file lies that is none, rather than replace it."""
@@ -369,24 +281,11 @@ class LocalStore(Store):
             if folder is not None and look(folder, f"{key.session_id}.json") is not None:
                 raise RevisionConflict(key.session_id)
 
-    @staticmethod
-    def _add_run(
-        connection: Connection,
-        run: Sequence[StoredEntry],
-        after: int,
-        known: dict[str | None, int],
-    ) -> None:
-        try:
-            numbers = lines.extend(connection, after, [(e.entry_id, e.body) for e in run])
-        except sqlite3.IntegrityError as error:
-            raise InvalidInput("A new entry has an id that is stored already.") from error
-        known.update(zip((entry.entry_id for entry in run), numbers, strict=True))
-
     async def append(self, key: SessionKey, append: Append) -> AppendResult:
         """One transaction at the head, whatever it is."""
         await self._notice(key)
         result, number, size = await self._database.write(
-            lambda connection: _append(connection, key, append)
+            lambda connection: writing.append(connection, key, append)
         )
         if self._has_views and number:
             self._views.touch(number, size)
@@ -399,7 +298,7 @@ class LocalStore(Store):
         await self._notice(key)
 
         def delete(connection: Connection) -> bool:
-            row = rows.session(connection, _place(key))
+            row = rows.session(connection, rows.place_of(key))
             if expected is not ANY and (None if row is None else row["revision"]) != expected:
                 raise RevisionConflict(key.session_id)
             if row is None:
@@ -455,66 +354,9 @@ class LocalStore(Store):
         """Wait until the session's view shows what is stored."""
         if not self._has_views:
             return
-        row = self._database.read(lambda connection: rows.session(connection, _place(key)))
+        row = self._database.read(lambda connection: rows.session(connection, rows.place_of(key)))
         if row is not None:
             await asyncio.to_thread(self._views.settle, row["n"])
-
-
-def _runs(entries: Sequence[StoredEntry]) -> list[list[StoredEntry]]:
-    """`entries` in runs, in each of which every entry follows the one before it."""
-    runs: list[list[StoredEntry]] = []
-    for entry in entries:
-        if runs and entry.parent_id == runs[-1][-1].entry_id:
-            runs[-1].append(entry)
-        else:
-            runs.append([entry])
-    return runs
-
-
-def _append(
-    connection: Connection, key: SessionKey, append: Append
-) -> tuple[AppendResult, int, int]:
-    row = rows.session(connection, _place(key))
-    if row is None:
-        raise SessionNotFound(key.session_id)
-    number: int = row["n"]
-    repeat = append.idempotency_key
-    if repeat is not None:
-        since = append.updated - DAY
-        found = connection.execute(SQL["repeated"], (number, repeat, since)).fetchone()
-        if found is not None:
-            if found["digest"] != append.digest:
-                raise IdempotencyMismatch
-            identities = tuple(json.loads(found["ids"]))
-            return AppendResult(found["revision"], found["total"], identities), 0, 0
-    if append.expected is not ANY and row["revision"] != append.expected:
-        raise RevisionConflict(key.session_id)
-    numbers = lines.extend(
-        connection, row["head"], list(zip(append.entry_ids, append.bodies, strict=True))
-    )
-    size = rows.move(
-        connection,
-        row,
-        numbers[-1],
-        revision=append.revision,
-        updated=append.updated,
-        added=append.bodies,
-    )
-    connection.execute(SQL["drop_deferred"], (number,))
-    total = row["message_count"] + len(append.bodies)
-    if repeat is not None:
-        connection.execute(SQL["forget_repeats"], (number, append.updated - DAY))
-        values = (
-            number,
-            repeat,
-            append.digest,
-            append.updated,
-            append.revision,
-            total,
-            json.dumps(list(append.entry_ids)),
-        )
-        connection.execute(SQL["remember"], values)
-    return AppendResult(append.revision, total, tuple(append.entry_ids)), number, size
 
 
 def _position(connection: Connection, head: int, entry_id: str) -> int:

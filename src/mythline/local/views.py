@@ -6,7 +6,7 @@ the database remembers the mark of the file. What crashes leave:
 
 - before the change of places: the old view, whose mark is known. It is stale, and written again.
 - after it and before the mark was stored: a view of unknown mark that shows a part of the
-  history. `mythline.local.foreign` finds it the same as the truth, or behind it.
+  history. `mythline.local.taking_in` finds it the same as the truth, or behind it.
 
 So views need no sync of their own. A view with another mark than the stored one was changed by
 another program. It is never written over: it is taken in first.

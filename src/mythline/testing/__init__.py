@@ -1,2 +1,3 @@
 """The conformance suite for stores, as test classes for pytest."""
+
 from .suites import ConversationStoreSuite, ScopedSuite

@@ -182,7 +182,9 @@ class BranchingRules(Rules):
         conversation.messages += turn("e")
         await conversations.save(conversation)
         assert await branches_of(conversations) == [turns("a", "b", "c"), turns("a", "b", "d")]
-        for tip, texts in zip((await record_of(conversations)).branches, ("abc", "abd"), strict=True):
+        for tip, texts in zip(
+            (await record_of(conversations)).branches, ("abc", "abd"), strict=True
+        ):
             back = await _branched(conversations, from_entry=tip)
             assert back.messages == turns(*texts)
 

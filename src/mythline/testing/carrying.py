@@ -17,6 +17,7 @@ from pydantic_ai.messages import (
     FilePart,
     ImageUrl,
     ModelMessage,
+    ModelMessagesTypeAdapter,
     ModelRequest,
     ModelResponse,
     SystemPromptPart,
@@ -40,7 +41,7 @@ def _asked(content: Any) -> ModelMessage:
 
 
 def _said(*parts: Any, **fields: Any) -> ModelMessage:
-    return ModelResponse(parts=parts, timestamp=WHEN, **fields)
+    return ModelResponse(parts=list(parts), timestamp=WHEN, **fields)
 
 
 def _called(args: str | dict[str, Any] | None) -> ModelMessage:
@@ -52,7 +53,13 @@ def _returned(content: Any, **fields: Any) -> ModelMessage:
     return ModelRequest(parts=[part], timestamp=WHEN)
 
 
-MESSAGES: dict[str, ModelMessage] = {
+def _over_json(message: ModelMessage) -> ModelMessage:
+    """The message as Pydantic AI itself reads it back: a picture is a `BinaryImage` then, say."""
+    data = ModelMessagesTypeAdapter.dump_json([message])
+    return ModelMessagesTypeAdapter.validate_json(data)[0]
+
+
+_MESSAGES: dict[str, ModelMessage] = {
     "empty-text": _asked(""),
     "long-text": _asked("word " * 20_000),
     "non-ascii": _asked("Grüße, 東京, здравствуй, 👩‍👩‍👧, \u200f\u2028\u2029\ufeff\U0010ffff"),
@@ -123,6 +130,7 @@ MESSAGES: dict[str, ModelMessage] = {
         ToolCallPart("a", {"x": 1}, "c2", id="i2", provider_name="test"),
     ),
 }
+MESSAGES = {name: _over_json(message) for name, message in _MESSAGES.items()}
 
 
 class CarryingRules(Rules):

@@ -38,9 +38,7 @@ class ConflictRules(Rules):
             await conversations.save(mine)
         assert await state_of(conversations) == before
 
-    async def test_saved_meanwhile_without_messages(
-        self, conversations: ConversationStore
-    ) -> None:
+    async def test_saved_meanwhile_without_messages(self, conversations: ConversationStore) -> None:
         """Also a save that stored no message is one that happened meanwhile."""
         await saved(conversations, "a")
         mine, theirs = await loaded(conversations), await loaded(conversations)
@@ -194,9 +192,7 @@ class ConflictRules(Rules):
         stored = [outcome for outcome in outcomes if isinstance(outcome, list) and outcome]
         assert len(stored) == 1
         others = [outcome for outcome in outcomes if outcome not in stored]
-        assert all(
-            outcome == [] or isinstance(outcome, ConversationConflict) for outcome in others
-        )
+        assert all(outcome == [] or isinstance(outcome, ConversationConflict) for outcome in others)
         assert (await loaded(conversations)).messages == turns("a", "b")
 
     async def test_race_with_a_delete(self, conversations: ConversationStore) -> None:

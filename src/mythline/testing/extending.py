@@ -77,10 +77,14 @@ class ExtendingRules(Rules):
         assert (await record_of(conversations)).branches == []
 
     @pytest.mark.parametrize("processor", [_last_only, _compacted, _edited])
-    async def test_history_that_a_run_rewrote(self, conversations: ConversationStore, processor: Any) -> None:
+    async def test_history_that_a_run_rewrote(
+        self, conversations: ConversationStore, processor: Any
+    ) -> None:
         """A history that a capability trimmed or rewrote doesn't change what is stored."""
         await saved(conversations, "a", "b")
-        working = Agent(TestModel(custom_output_text="Fine."), capabilities=[ProcessHistory(processor)])
+        working = Agent(
+            TestModel(custom_output_text="Fine."), capabilities=[ProcessHistory(processor)]
+        )
         for count, text in ((6, "c"), (8, "d")):
             result = await working.run(text, conversation=await loaded(conversations))
             new = await conversations.save(result)

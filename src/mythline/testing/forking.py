@@ -167,9 +167,9 @@ class ForkingRules(Rules):
         last = await conversations.fork("two", at=3, new_conversation_id="three")
         assert last.messages == turns("a", "c")[:3]
         assert (await record_of(conversations, "three")).forked_from == "two"
-        assert await entries_of(conversations, "three") == (
-            await entries_of(conversations, "two")
-        )[:3]
+        assert (
+            await entries_of(conversations, "three") == (await entries_of(conversations, "two"))[:3]
+        )
 
     async def test_branches_stay_behind(self, conversations: ConversationStore) -> None:
         """A fork starts without branches, whatever the original left."""

@@ -170,9 +170,7 @@ class RecordRules(Rules):
         entries = await entries_of(conversations)
         chain = _chain("c", "d", after=entries[1].id)
         record = _next(old, branches=[chain[-1].id])
-        await conversations.write_record(
-            record, new_entries=chain, expected_revision=old.revision
-        )
+        await conversations.write_record(record, new_entries=chain, expected_revision=old.revision)
         assert await entries_of(conversations) == entries
         wanted = [*turn("a"), prompt("c"), prompt("d")]
         assert await branches_of(conversations) == [wanted]
@@ -189,9 +187,7 @@ class RecordRules(Rules):
         old = await record_of(conversations)
         chain = _chain("b", "c", after=old.head_id)
         record = _next(old, branches=[chain[-1].id])
-        await conversations.write_record(
-            record, new_entries=chain, expected_revision=old.revision
-        )
+        await conversations.write_record(record, new_entries=chain, expected_revision=old.revision)
         conversation = await loaded(conversations)
         assert conversation.messages == turn("a")
         conversation.messages += turn("d")
@@ -213,9 +209,7 @@ class RecordRules(Rules):
         """New entries are in order, each after the one it points at: not always the one before."""
         root, left = _chain("root", "left")
         right = ConversationEntry(parent_id=root.id, message=answer("right"))
-        record = ConversationRecord(
-            conversation_id="one", head_id=left.id, branches=[right.id]
-        )
+        record = ConversationRecord(conversation_id="one", head_id=left.id, branches=[right.id])
         await conversations.write_record(
             record, new_entries=[root, left, right], expected_revision=None
         )

@@ -88,9 +88,7 @@ async def saved(
     **carried: Any,
 ) -> Conversation:
     """A conversation of the turns `texts` that was just saved."""
-    conversation = Conversation(
-        messages=turns(*texts), conversation_id=conversation_id, **carried
-    )
+    conversation = Conversation(messages=turns(*texts), conversation_id=conversation_id, **carried)
     await conversations.save(conversation, scope=scope)
     return conversation
 

@@ -45,9 +45,7 @@ class SavingRules(Rules):
     async def test_first_save_returns_all_entries(self, conversations: ConversationStore) -> None:
         """A new conversation's entries come back in order, each after the one before."""
         messages = turns("a", "b")
-        entries = await conversations.save(
-            Conversation(messages=messages, conversation_id="one")
-        )
+        entries = await conversations.save(Conversation(messages=messages, conversation_id="one"))
         assert messages_in(entries) == messages
         assert [entry.parent_id for entry in entries] == [None, *ids(entries)[:-1]]
         assert len(set(ids(entries))) == 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pydantic_ai.conversation import Conversation
-from pydantic_ai.conversation_store import ConversationStore
+from pydantic_ai.conversation_store import ConversationRecord, ConversationStore
 
 from .base import Rules
 from .samples import (
@@ -183,14 +183,31 @@ class ScopeRules(Rules):
         fork = await conversations.fork("one", new_conversation_id="two", scope="bob")
         assert await conversations.load("two", scope="bob") == fork
 
-    async def test_fork_onto_an_id_of_another_scope(
-        self, conversations: ConversationStore
-    ) -> None:
-        """A fork's id must be free, whatever the scope of the one that has it."""
+    async def test_fork_onto_an_id_of_another_scope(self, conversations: ConversationStore) -> None:
+        """A fork's id must be free, whatever the scope of the one that has it, and the fork's."""
         await saved(conversations, "a", scope="alice")
         await saved(conversations, "b", conversation_id="two", scope="bob")
-        with conflict("two"):
-            await conversations.fork("one", new_conversation_id="two")
+        await saved(conversations, "c", conversation_id="three")
+        for name in ("two", "three"):
+            before = await state_of(conversations, name)
+            for scope in (None, "alice", "bob"):
+                with conflict(name):
+                    await conversations.fork("one", new_conversation_id=name, scope=scope)
+            assert await state_of(conversations, name) == before
+        assert len(await conversations.list_conversations()) == 3
+
+    async def test_record_under_an_id_of_another_scope(
+        self, conversations: ConversationStore
+    ) -> None:
+        """A new record conflicts with one of its id, whatever the scope of either."""
+        for name, scope in (("one", "alice"), ("two", None)):
+            await saved(conversations, "a", conversation_id=name, scope=scope)
+            before = await state_of(conversations, name)
+            for other in (None, "alice", "bob"):
+                record = ConversationRecord(conversation_id=name, head_id=None, scope=other)
+                with conflict(name):
+                    await conversations.write_record(record, expected_revision=None)
+            assert await state_of(conversations, name) == before
 
     async def test_windows_and_scopes(self, conversations: ConversationStore) -> None:
         """A window is loaded by the same rules."""

@@ -1,0 +1,168 @@
+"""Taking the messages of a file that another program wrote into its session, in a transaction.
+
+What it added is appended, what it rewrote becomes the current history and leaves the old one as a
+branch, and an older view of ours is no change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from datetime import datetime
+from typing import Any
+
+from .. import ids, messages
+from ..models import StoredEntry, now_micros, to_micros
+from . import lines, rows
+from .database import SQL, Connection
+from .layout import SUFFIX, Mark, identity, look
+
+
+def stamp(mark: Mark) -> int:
+    """When a file was changed, in microseconds; a time to come is now."""
+    return min(max(0, mark.mtime // 1000), now_micros())
+
+
+def add(
+    connection: Connection, place: tuple[str, str, str], mark: Mark, created: int
+) -> dict[str, Any]:
+    """A session for a file, known by its name; or the one that lost this view, come back."""
+    lost = connection.execute(SQL["lost_session"], place).fetchone()
+    if lost is not None:
+        connection.execute(SQL["revive"], (lost[0],))
+    else:
+        number = rows.add(connection, place, ids.new_entry_ids(1)[0], created, stamp(mark))
+        connection.execute(SQL["set_view"], (None, None, mark.size, mark.mtime, number))
+        connection.execute(SQL["set_pending"], (0, number))
+    row = rows.session(connection, place)
+    assert row is not None
+    return row
+
+
+def apply(
+    connection: Connection,
+    place: tuple[str, str, str],
+    bodies: list[bytes],
+    mark: Mark,
+    folder: int,
+    compared: tuple[int, int],
+) -> tuple[int, int] | None:
+    """Take the messages of a file into its session; its number and bytes if its view is stale."""
+    now = look(folder, place[2] + SUFFIX)
+    if now is None or Mark.of(now) != mark:
+        return None  # changed again: the next look finds it
+    row = rows.session(connection, place)
+    if row is None:
+        row = add(connection, place, mark, _first_stamp(bodies) or stamp(mark))
+    elif not row["pending"] and (row["view_size"], row["view_mtime"]) == mark:
+        return None
+    if connection.execute(SQL["folder"], place[:2]).fetchone() is None:
+        connection.execute(SQL["set_folder"], (*place[:2], identity(folder) or ""))
+    number: int = row["n"]
+    first_reading = row["view_head"] is None and not row["head"]
+    entries = lines.read(connection, row["head"])
+    shared = compared[1] if compared[0] == row["head"] else _shared(entries, bodies)
+    base, left = _where_it_goes_on(connection, row, entries, bodies, shared)
+    if base is not None:
+        added = bodies[shared:]
+        head = base
+        if added:
+            identities = ids.new_entry_ids(len(added))
+            new = list(zip(identities, added, strict=True))
+            head = lines.extend(connection, base, new)[-1]
+        if left:
+            rows.add_branch(connection, number, left)
+        changed = stamp(mark)
+        rows.move(
+            connection,
+            row,
+            head,
+            revision=ids.new_entry_ids(1)[0],
+            updated=changed if first_reading else max(row["updated"], changed),
+        )
+        connection.execute(SQL["drop_deferred"], (number,))
+    row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
+    if row["message_count"] == len(bodies) and (base is not None or shared == len(bodies)):
+        shown: tuple[int | None, int | None] = row["head"], len(bodies)
+    else:
+        shown = row["view_head"], row["view_count"]
+        if shown[0] is None or shown[0] == row["head"]:
+            shown = -1, 0  # it shows something else than the history, whatever that is
+    connection.execute(SQL["set_view"], (*shown, mark.size, mark.mtime, number))
+    return None if shown[0] == row["head"] else (number, row["body_bytes"])
+
+
+def compare(
+    connection: Connection, place: tuple[str, str, str], bodies: list[bytes]
+) -> tuple[int, int]:
+    """The head of a session, and how many messages its history shares with a file."""
+    row = rows.session(connection, place)
+    head: int = 0 if row is None else row["head"]
+    return head, _shared(lines.read(connection, head), bodies)
+
+
+def _shared(entries: list[StoredEntry], bodies: list[bytes]) -> int:
+    """How many messages the history and the file have in common from the first."""
+    shared = 0
+    for entry, body in zip(entries, bodies, strict=False):
+        if not messages.same(entry.body, body):
+            break
+        shared += 1
+    return shared
+
+
+def _where_it_goes_on(
+    connection: Connection,
+    row: Any,
+    entries: list[StoredEntry],
+    bodies: list[bytes],
+    shared: int,
+) -> tuple[int | None, int]:
+    """The entry that the file's messages from `shared` on follow, and the head that is left.
+
+    No entry (`None`) if there is nothing to take in; 0 for the start of a history, or for no
+    head that is left.
+    """
+    head: int = row["head"]
+    whole_history = shared == len(entries)
+    if whole_history:
+        never_read = row["view_head"] is None and not head
+        return (head if len(bodies) > shared or never_read else None), 0
+    seen = _seen(connection, row)
+    if shared == len(bodies):
+        if seen is None or len(bodies) >= seen:
+            return None, 0  # an older view of ours
+    elif seen is not None and shared >= seen:
+        return head, 0  # added to an older view of ours: it goes on after what came meanwhile
+    return (_at(connection, entries, shared), head)
+
+
+def _seen(connection: Connection, row: Any) -> int | None:
+    """How many messages of the current history the view last showed; `None` if it left them."""
+    if row["view_head"] is None or row["view_head"] < 0:
+        return None
+    if row["view_head"] == 0:
+        return 0
+    found = lines.position(connection, row["head"], row["view_head"])
+    return None if found is None else found + 1
+
+
+def _at(connection: Connection, entries: list[StoredEntry], count: int) -> int:
+    if not count:
+        return 0
+    found = lines.number(connection, entries[count - 1].entry_id)
+    assert found is not None
+    return found
+
+
+def _first_stamp(bodies: list[bytes]) -> int | None:
+    """When the first message was made, in microseconds, if it says so."""
+    if not bodies:
+        return None
+    message = json.loads(bodies[0])
+    stamps = [message.get("timestamp")] + [part.get("timestamp") for part in message["parts"]]
+    for stamp in stamps:
+        if isinstance(stamp, str):
+            with contextlib.suppress(ValueError):
+                return to_micros(datetime.fromisoformat(stamp))
+    return None

@@ -1,0 +1,176 @@
+"""What a save and an append do inside a write transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ..errors import IdempotencyMismatch, InvalidInput, RevisionConflict, SessionNotFound
+from ..models import StoredEntry
+from ..store import ANY, Append, AppendResult, Save, SessionKey
+from . import lines, rows
+from .database import SQL, Connection
+
+DAY: Final = 86_400_000_000
+
+
+def save(
+    connection: Connection, key: SessionKey, save: Save, check_free: Callable[[SessionKey], None]
+) -> tuple[int, int]:
+    """Store a session as `Store.save` says; its number, and the bytes of its messages.
+
+    `check_free` is called before one is made, and raises if something is in its place.
+    """
+    place = rows.place_of(key)
+    row = rows.session(connection, place)
+    if (None if row is None else row["revision"]) != save.expected:
+        raise RevisionConflict(key.session_id)
+    if row is None:
+        check_free(key)
+        rows.add(
+            connection,
+            place,
+            save.revision,
+            save.updated,
+            save.updated,
+            shared_id=int(save.shared_id),
+            title=save.title,
+            tags=json.dumps(list(save.tags), ensure_ascii=False),
+            forked_from=save.forked_from,
+            forked_at=save.forked_at,
+            metadata=json.dumps(dict(save.metadata), ensure_ascii=False),
+        )
+        row = rows.session(connection, place)
+        assert row is not None
+    number: int = row["n"]
+    known: dict[str | None, int] = {None: 0, row["head_id"]: row["head"]}
+
+    def entry(identity: str | None) -> int:
+        if identity not in known:
+            found = (
+                None
+                if identity is None
+                else reachable(connection, save.reach, key.agent_id, identity)
+            )
+            if found is None:
+                raise RevisionConflict(key.session_id)
+            known[identity] = found
+        return known[identity]
+
+    runs = _runs(save.entries)
+    for run in runs:
+        _add_run(connection, run, entry(run[0].parent_id), known)
+    head = entry(save.head_id)
+    tips = [entry(tip) for tip in save.branches]
+    grew = (
+        len(runs) == 1
+        and save.entries[0].parent_id == row["head_id"]
+        and save.head_id == save.entries[-1].entry_id
+    )
+    added = [found.body for found in save.entries] if grew else None
+    if not save.entries and head == row["head"]:
+        added = []
+    size = rows.move(
+        connection,
+        row,
+        head,
+        revision=save.revision,
+        updated=save.updated,
+        added=added,
+        forked_from=save.forked_from,
+        forked_at=save.forked_at,
+    )
+    connection.execute(SQL["set_state"], (save.usage, save.deferred_tool_requests, number))
+    if tuple(save.branches) != rows.branches(connection, number):
+        connection.execute(SQL["drop_branches"], (number,))
+        connection.executemany(
+            SQL["add_branch"],
+            [(number, order, tip) for order, tip in enumerate(tips, 1)],
+        )
+    return number, size
+
+
+def _runs(entries: Sequence[StoredEntry]) -> list[list[StoredEntry]]:
+    """`entries` in runs, in each of which every entry follows the one before it."""
+    runs: list[list[StoredEntry]] = []
+    for entry in entries:
+        if runs and entry.parent_id == runs[-1][-1].entry_id:
+            runs[-1].append(entry)
+        else:
+            runs.append([entry])
+    return runs
+
+
+def _add_run(
+    connection: Connection,
+    run: Sequence[StoredEntry],
+    after: int,
+    known: dict[str | None, int],
+) -> None:
+    try:
+        numbers = lines.extend(connection, after, [(e.entry_id, e.body) for e in run])
+    except sqlite3.IntegrityError as error:
+        raise InvalidInput("A new entry has an id that is stored already.") from error
+    known.update(zip((entry.entry_id for entry in run), numbers, strict=True))
+
+
+def reachable(
+    connection: Connection, owner: str | None, agent_id: str, entry_id: str
+) -> int | None:
+    """The number of an entry, if a living session of this agent, and owner, reaches it."""
+    entry = lines.number(connection, entry_id)
+    if entry is None or not lines.reaches(connection, entry, owner, agent_id):
+        return None
+    return entry
+
+
+def append(
+    connection: Connection, key: SessionKey, append: Append
+) -> tuple[AppendResult, int, int]:
+    """Add messages as `Store.append` says; also the session's number and bytes of messages.
+
+    The number is 0 where nothing was stored, because an earlier append is repeated.
+    """
+    row = rows.session(connection, rows.place_of(key))
+    if row is None:
+        raise SessionNotFound(key.session_id)
+    number: int = row["n"]
+    repeat = append.idempotency_key
+    if repeat is not None:
+        since = append.updated - DAY
+        found = connection.execute(SQL["repeated"], (number, repeat, since)).fetchone()
+        if found is not None:
+            if found["digest"] != append.digest:
+                raise IdempotencyMismatch
+            identities = tuple(json.loads(found["ids"]))
+            return AppendResult(found["revision"], found["total"], identities), 0, 0
+    if append.expected is not ANY and row["revision"] != append.expected:
+        raise RevisionConflict(key.session_id)
+    numbers = lines.extend(
+        connection, row["head"], list(zip(append.entry_ids, append.bodies, strict=True))
+    )
+    size = rows.move(
+        connection,
+        row,
+        numbers[-1],
+        revision=append.revision,
+        updated=append.updated,
+        added=append.bodies,
+    )
+    connection.execute(SQL["drop_deferred"], (number,))
+    total = row["message_count"] + len(append.bodies)
+    if repeat is not None:
+        connection.execute(SQL["forget_repeats"], (number, append.updated - DAY))
+        values = (
+            number,
+            repeat,
+            append.digest,
+            append.updated,
+            append.revision,
+            total,
+            json.dumps(list(append.entry_ids)),
+        )
+        connection.execute(SQL["remember"], values)
+    return AppendResult(append.revision, total, tuple(append.entry_ids)), number, size
