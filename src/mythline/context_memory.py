@@ -38,7 +38,12 @@ class _Stores:
         self._lock = threading.Lock()
         self._open: dict[str, Store] = {}
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="mythline-sync", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="mythline-sync", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
 
     def call(self, function: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
         location = str(Path(default_location()).absolute())
@@ -55,6 +60,8 @@ class _Stores:
             for store in self._open.values():
                 self._wait(store.close())
             self._open.clear()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -130,5 +137,8 @@ def get_latest_session(agent_id: str) -> str | None:
 
 def close() -> None:
     """Close what these functions opened; the next call opens it again."""
-    if _stores is not None and _stores.process == os.getpid():
-        _stores.close()
+    global _stores
+    with _lock:
+        if _stores is not None and _stores.process == os.getpid():
+            _stores.close()
+        _stores = None

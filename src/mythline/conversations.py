@@ -236,8 +236,10 @@ class StoredConversations(ConversationStore):
         owner = record.scope if self.owner is None else self.owner
         key = SessionKey(ids.check_owner(owner), self.agent_id, ids.check_session_id(identity))
         shared = self.owner is None
-        if expected_revision is None and shared and await self.store.get(key, shared=True):
-            raise ConversationConflict(identity)
+        if expected_revision is None and shared:
+            unowned = SessionKey(None, self.agent_id, identity)
+            if await self.store.get(unowned, shared=True):
+                raise ConversationConflict(identity)
         bodies = messages.dump(entry.message for entry in new_entries)
         deferred = record.deferred_tool_requests
         save = Save(

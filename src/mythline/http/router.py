@@ -12,7 +12,7 @@ from fastapi.params import Depends as DependsType
 from fastapi.routing import APIRoute
 
 from .. import ids
-from ..errors import StoreClosed, StoreError, StoreUnavailable
+from ..errors import StoreClosed, StoreError
 from ..store import SessionKey, Store
 from . import schemas
 from .problems import LOG
@@ -141,7 +141,7 @@ class _Opener:
         """While the application runs, the store is open."""
         try:
             await self.opened()
-        except StoreUnavailable as error:  # perhaps only now: requests try again
+        except StoreError as error:  # each request tries again, and answers why not
             LOG.error("%s", error, exc_info=error)
         try:
             yield

@@ -1,3 +1,3 @@
-"""The conformance suite for stores, as test classes for pytest."""
+"""The conformance suite for stores."""
 
-from .suites import ConversationStoreSuite, ScopedSuite
+from .suites import ConversationStoreSuite, ScopedSuite, StoreSuite

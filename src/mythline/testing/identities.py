@@ -77,7 +77,9 @@ class IdentityRules(StoreRules):
         info = await sessions.create("one")
         assert (info.session_id, info.agent_id, info.owner) == ("one", self.agent_id, None)
         assert (info.message_count, info.head_id, info.branches) == (0, None, ())
-        assert before < info.created <= info.last_modified < datetime.now(UTC) + timedelta(seconds=1)
+        assert (
+            before < info.created <= info.last_modified < datetime.now(UTC) + timedelta(seconds=1)
+        )
         assert await sessions.exists("one")
         assert [listed.session_id for listed in await sessions.list()] == ["one"]
         assert await sessions.info("one") == info
@@ -138,9 +140,7 @@ class IdentityRules(StoreRules):
 
     async def test_info(self, sessions: AgentSessions) -> None:
         """What is known of a session is what was saved."""
-        first = await saved(
-            sessions, "a", "b", usage=usage(), deferred_tool_requests=deferred()
-        )
+        first = await saved(sessions, "a", "b", usage=usage(), deferred_tool_requests=deferred())
         info = await sessions.info("one")
         record = await sessions.read_record("one")
         assert record is not None

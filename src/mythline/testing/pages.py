@@ -104,9 +104,7 @@ class PageRules(StoreRules):
         assert sorted(found) == ["one", *(f"s{number}" for number in range(7))]
         assert len(await sessions.read_records()) == 8
 
-    @pytest.mark.parametrize(
-        "cursor", ["", "x", "1", "1.", ".1", "1.2.3", "-1.2", "1.-2", "١.١", "9" * 40, "a\x00b", "é"]
-    )
+    @pytest.mark.parametrize("cursor", ["", "no cursor", "../..", "a\x00b", "é", "{}"])
     async def test_cursor_of_nowhere(self, sessions: AgentSessions, cursor: str) -> None:
         """A cursor that no list gave is refused."""
         await saved(sessions, "a")

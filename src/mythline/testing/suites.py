@@ -8,12 +8,22 @@ from .conflicts import ConflictRules
 from .entries import EntryRules
 from .extending import ExtendingRules
 from .forking import ForkingRules
+from .identities import IdentityRules
 from .isolation import IsolationRules
+from .length import LengthRules
 from .lists import ListRules
+from .owners import OwnerRules
+from .pages import PageRules
 from .random_use import RandomRules
 from .records import RecordRules
+from .removal import RemovalRules
+from .reopening import ReopeningRules
 from .saving import SavingRules
 from .scopes import ScopeRules
+from .transcripts import TranscriptRules
+from .transfer import TransferRules
+from .turns import TurnRules
+from .unreadable import UnreadableRules
 from .windows import WindowRules
 
 
@@ -36,3 +46,22 @@ class ScopedSuite(
 
 class ConversationStoreSuite(ScopedSuite, ScopeRules):
     """Pydantic AI's `ConversationStore`, to the letter. Needs a fixture `conversations`."""
+
+
+class StoreSuite(
+    ConversationStoreSuite,
+    IdentityRules,
+    PageRules,
+    TranscriptRules,
+    TurnRules,
+    TransferRules,
+    RemovalRules,
+    OwnerRules,
+    ReopeningRules,
+    UnreadableRules,
+    LengthRules,
+):
+    """A Mythline `Store`: all of the above, and what `AgentSessions` adds, over its `open_store`.
+
+    `ConversationStoreSuite` runs over `store.sessions(...)` here.
+    """
