@@ -1,0 +1,132 @@
+"""Every example in the README and in docs/ runs, and says what is true."""
+
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        for number, match in enumerate(BLOCK.finditer(page.read_text("utf-8"))):
+            if match[1] == language:
+                yield f"{page.name}-{number}", match[2]
+
+
+PYTHON = list(blocks("python"))
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MYTHLINE_")}
+    return kept | more
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+    )
+
+
+@pytest.mark.parametrize("code", [code for _, code in PYTHON], ids=[name for name, _ in PYTHON])
+def test_python(code: str, tmp_path: Path):
+    done = run("-W", "error", "-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_shows_the_example_as_it_is():
+    example = (ROOT / "examples" / "one_agent.py").read_text("utf-8")
+    assert example in [code for _, code in PYTHON]
+    assert len(example.splitlines()) <= 25
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mythline", "serve", "--port", str(port)],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):  # connecting takes its own time; a dead server ends it
+            assert server.poll() is None
+            try:
+                httpx.get(f"{address}/health").raise_for_status()
+            except httpx.TransportError:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    server.wait(0.05)
+            else:
+                break
+        yield address
+    finally:
+        server.terminate()
+        _, log = server.communicate(timeout=30)
+    assert server.returncode == 0, log
+
+
+def test_the_two_minutes_of_the_readme(tmp_path: Path):
+    """The commands are taken from the page, and run in their order against a server."""
+    commands = [
+        line.removeprefix("$ ")
+        for _, block in blocks("console")
+        for line in block.splitlines()
+        if line.startswith("$ ")
+    ]
+    sent = [command.split() for command in commands if command.startswith("curl ")]
+    assert len(sent) == 2
+    with served(tmp_path) as address:
+        answers = [
+            httpx.request(
+                words[2] if words[1] == "-X" else "GET",
+                words[-1].replace("http://127.0.0.1:8000", address),
+            )
+            for words in sent
+        ]
+        created = answers[0].json()["session_id"]
+        assert [item["session_id"] for item in answers[1].json()] == [created]
+        folder = tmp_path / ".mythline" / "story_researcher" / "context_memory"
+        assert [path.name for path in folder.iterdir()] == [f"{created}.json"]
+    listed = run("-m", "mythline", "list", cwd=tmp_path)
+    assert created in listed.stdout
+    for command in commands:
+        name, *words = command.split()
+        if name == "mythline" and words[0] != "serve":
+            assert run("-m", "mythline", *words, cwd=tmp_path).returncode == 0, command
+
+
+def test_make_has_the_targets_that_the_pages_name():
+    made = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"(?:`|\$ )make ([a-z-]+)", page.read_text("utf-8"))
+    }
+    assert {"serve", "test", "check", "benchmarks"} <= named <= set(made)
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
