@@ -1,16 +1,47 @@
+"""The conformance suite over Pydantic AI's own store, as the reference, and over ours."""
+
+from __future__ import annotations
+
+from collections import Counter
+
 import pytest
 from pydantic_ai.conversation_store import InMemoryConversationStore
 
 from mythline import open_store
-from mythline.testing import ConversationStoreSuite
+from mythline.testing import ConversationStoreSuite, ScopedSuite, StoreSuite
 
 
-class TestInMemory(ConversationStoreSuite):
+class TestReference(ConversationStoreSuite):
     @pytest.fixture
     def conversations(self):
         return InMemoryConversationStore()
-class TestLocal(ConversationStoreSuite):
+
+
+class TestLocal(StoreSuite):
+    @pytest.fixture
+    def open_store(self, tmp_path):
+        return lambda: open_store(tmp_path / "store")
+
+
+class TestLocalWithoutViews(ConversationStoreSuite):
     @pytest.fixture
     async def conversations(self, tmp_path):
-        async with open_store(tmp_path) as store:
+        async with open_store(tmp_path / "store", views=False) as store:
             yield store.sessions("agent")
+
+
+class TestLocalOfAnOwner(ScopedSuite):
+    scopes = ("alice",)
+
+    @pytest.fixture
+    async def conversations(self, tmp_path):
+        async with open_store(tmp_path / "store") as store:
+            yield store.sessions("agent", owner="alice")
+
+
+def test_no_rule_hides_another():
+    """Each rule has a name of its own: of two that share one, only the first would run."""
+    names = Counter(
+        name for rules in StoreSuite.__mro__ for name in vars(rules) if name.startswith("test_")
+    )
+    assert [name for name, count in names.items() if count > 1] == []

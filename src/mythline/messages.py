@@ -31,7 +31,8 @@ MAX_DEPTH = 180
 PIECE = 256 << 10
 _BREAKS = re.compile(rb"[\r\n]\s*")
 _BLANK = re.compile(r"[ \t\r\n]*")
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
+_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
+_DIGITS = re.compile(rb"[0-9]{4301}")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -251,7 +252,7 @@ def dump(messages: Iterable[ModelMessage]) -> list[bytes]:
     for index, message in enumerate(messages):
         try:
             body = ModelMessagesTypeAdapter.dump_json([message])[1:-1]
-            if b"NaN" in body or b"Infinity" in body:
+            if b"NaN" in body or b"Infinity" in body or _DIGITS.search(body):
                 body = dump_plain(json.loads(body))
         except PydanticSerializationError as error:
             try:
@@ -259,6 +260,8 @@ def dump(messages: Iterable[ModelMessage]) -> list[bytes]:
                 body = dump_plain(plain)
             except (ValueError, RecursionError):
                 raise InvalidMessages(f"Message {index} can't be stored: {error}") from error
+        except ValueError as error:  # an integer of more digits than can be read again
+            raise InvalidMessages(f"Message {index} can't be stored: {error}") from error
         if depth(body) > MAX_DEPTH:
             raise _too_deep()
         bodies.append(body)

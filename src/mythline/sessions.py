@@ -283,6 +283,9 @@ class AgentSessions(StoredConversations):
 
         Returns:
             The entries that were new.
+
+        Raises:
+            SessionExists: If something that is no session lies where its view would be.
         """
         key = self._key(session_id)
         new = messages.dump(history)
@@ -317,7 +320,8 @@ class AgentSessions(StoredConversations):
             try:
                 return await self.skipping_unreadable().save(conversation)
             except ConversationConflict:
-                continue
+                if details is None and not await self.exists(session_id):
+                    raise SessionExists(session_id) from None  # a file that is none is there
 
     async def export(self, session_id: str) -> Iterator[bytes]:
         """The current history as a JSON array of messages, one a line, in pieces of bytes.

@@ -18,12 +18,11 @@ from ..sessions import AgentSessions
 
 _PIECE: Final = 256 << 10
 _TAG: Final = re.compile(r'(W/)?"([^"]*)"')
-_PRIVATE: Final = "private, no-cache"
 
 
 def tagged(revision: str) -> dict[str, str]:
     """The headers of an answer that shows a session at `revision`."""
-    return {"ETag": f'"{revision}"', "Cache-Control": _PRIVATE}
+    return {"ETag": f'"{revision}"'}
 
 
 async def unchanged(request: Request, sessions: AgentSessions, session_id: str) -> Response | None:

@@ -52,9 +52,11 @@ class ProblemRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             try:
-                return await handler(request)
+                response = await handler(request)
             except EXPECTED as error:
-                return problem_of(error, request)
+                response = problem_of(error, request)
+            response.headers.setdefault("Cache-Control", "private, no-cache")
+            return response
 
         return handle
 

@@ -157,6 +157,4 @@ async def _is_open(store: Store) -> bool:
         await store.get(SessionKey(None, "_", "_"))
     except StoreClosed:
         return False
-    except StoreError:
-        return True
     return True

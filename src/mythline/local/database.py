@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
@@ -36,6 +37,8 @@ from ..errors import (
     StoreUnavailable,
 )
 
+log = logging.getLogger("mythline")
+
 T = TypeVar("T")
 Connection = sqlite3.Connection
 
@@ -47,8 +50,10 @@ CHECKPOINT_PAGES: Final = 1000
 READERS: Final = 4
 
 
-def translate(error: sqlite3.Error | OSError) -> StoreError:
+def translate(error: Exception) -> StoreError:
     """The typed error for one of the driver's. It names no path and no query."""
+    if isinstance(error, UnicodeDecodeError):  # of text in the database, or of SQLite's message
+        return StoreCorrupt()
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else None
     if primary == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (28, 122):
@@ -67,21 +72,26 @@ def translated() -> Generator[None]:
     """Raise the driver's errors as typed ones, with the driver's in `__cause__`."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
         raise translate(error) from error
 
 
 class _Job:
     """A function to run in a write transaction, and how to tell who waits for it."""
 
-    __slots__ = ("done", "durable", "error", "function", "result")
+    __slots__ = ("after", "done", "durable", "error", "function", "result")
 
     def __init__(
-        self, function: Callable[[Connection], Any], durable: bool, done: Callable[[], object]
+        self,
+        function: Callable[[Connection], Any],
+        durable: bool,
+        done: Callable[[], object],
+        after: Callable[[bool], object] | None = None,
     ) -> None:
         self.function = function
         self.durable = durable
         self.done = done
+        self.after = after
         self.result: Any = None
         self.error: Exception | None = None
 
@@ -108,7 +118,9 @@ class Database:
         self._idle_readers: deque[Connection] = deque()
         self._pool: ThreadPoolExecutor | None = None
         self._pid = 0
-        self._closing = threading.Lock()
+        self._is_open = False
+        self._opening = threading.Lock()
+        self._accepting = threading.Lock()
 
     def open(self) -> None:
         """Make or open the database, bring its schema up to date, and start the writer.
@@ -117,33 +129,43 @@ class Database:
             StoreUnavailable: If it can't be opened.
             StoreTooNew: If a newer Mythline wrote it.
         """
-        with translated():
+        with self._opening, translated():
+            if self._is_open and self._pid == os.getpid():
+                return
             self._directory.mkdir(parents=True, exist_ok=True)
             self._lock_fd = os.open(self._directory, os.O_RDONLY)
             try:
                 with self._turn():
-                    self._writer = self._connect()
-                    self._migrate(self._writer)
+                    self._writer = self._connect(migrate=True)
             except BaseException:
                 self._disconnect()
                 self._unlock()
                 raise
-        self._pid = os.getpid()
-        self._pool = ThreadPoolExecutor(READERS, "mythline-read")
-        self._thread = threading.Thread(target=self._run, name="mythline-write", daemon=True)
-        self._thread.start()
+            self._idle_readers = deque()
+            self._jobs = SimpleQueue()
+            self._pid = os.getpid()
+            self._is_open = True
+            self._pool = ThreadPoolExecutor(READERS, "mythline-read")
+            self._thread = threading.Thread(target=self._run, name="mythline-write", daemon=True)
+            self._thread.start()
 
     def close(self) -> None:
-        """Let the writer finish what waits, then close every connection."""
-        with self._closing:
-            if self._thread is None:
+        """Let the writer finish what waits, then close every connection.
+
+        In a process that was forked off, nothing is touched: it all belongs to the parent.
+        """
+        with self._opening:
+            if not self._is_open:
                 return
-            if self._pid == os.getpid():
+            with self._accepting:
+                self._is_open = False
                 self._jobs.put(None)
+            if self._pid != os.getpid():
+                return
+            if self._thread is not None:
                 self._thread.join()
-                if self._pool:
-                    self._pool.shutdown()
-            self._thread = None
+            if self._pool is not None:
+                self._pool.shutdown()
             with contextlib.suppress(sqlite3.Error), self._turn():
                 self._disconnect()
             self._unlock()
@@ -160,7 +182,7 @@ class Database:
             os.close(self._lock_fd)
             self._lock_fd = None
 
-    def _connect(self) -> Connection:
+    def _connect(self, *, migrate: bool = False) -> Connection:
         connection = sqlite3.connect(
             self._path,
             timeout=BUSY_TIMEOUT_MS / 1000,
@@ -170,34 +192,19 @@ class Database:
         )
         try:
             connection.row_factory = sqlite3.Row
+            if migrate:
+                _check_version(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA cache_size = -8000")
+            if migrate:
+                _migrate(connection)
         except BaseException:
             connection.close()
             raise
         return connection
-
-    def _migrate(self, connection: Connection) -> None:
-        steps = queries.migrations(__package__ or "")
-        known = steps[-1][0]
-        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > known:
-            raise StoreTooNew(version, known)
-        for number, script in steps:
-            if number <= version:
-                continue
-            try:
-                connection.executescript(
-                    f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\n"
-                    f"PRAGMA application_id = {APPLICATION_ID};\nCOMMIT;"
-                )
-            except BaseException:
-                if connection.in_transaction:
-                    connection.rollback()
-                raise
 
     @contextlib.contextmanager
     def _turn(self) -> Generator[None]:
@@ -220,7 +227,7 @@ class Database:
             StoreClosed: If the database is not open here.
             StoreError: If it can't be read.
         """
-        self._check()
+        self.check()
         with translated():
             try:
                 connection = self._idle_readers.pop()
@@ -238,7 +245,7 @@ class Database:
             self._put_back(connection)
 
     def _put_back(self, connection: Connection) -> None:
-        if len(self._idle_readers) < READERS * 2 and self._thread is not None:
+        if len(self._idle_readers) < READERS * 2 and self._is_open:
             self._idle_readers.append(connection)
         else:
             connection.close()
@@ -254,17 +261,29 @@ class Database:
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """What `function` returns, run beside the event loop."""
-        self._check()
+        self.check()
         assert self._pool is not None
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
-    def _check(self) -> None:
-        if self._thread is None or self._pid != os.getpid():
+        def typed() -> T:
+            with translated():
+                return function()
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, typed)
+
+    def check(self) -> None:
+        """Raise `StoreClosed` if the database is not open in this process."""
+        if not self._is_open or self._pid != os.getpid():
             raise StoreClosed
 
     # Writing
 
-    async def write(self, function: Callable[[Connection], T], *, durable: bool = True) -> T:
+    async def write(
+        self,
+        function: Callable[[Connection], T],
+        *,
+        durable: bool = True,
+        after: Callable[[bool], object] | None = None,
+    ) -> T:
         """What `function` returns, run in a write transaction that was committed.
 
         If it raises, what it did is undone, and nothing else is. It may be in one transaction
@@ -274,11 +293,12 @@ class Database:
             function: Called once, in the writer's thread.
             durable: Whether to return only when it survives a loss of power. Without, it
                 survives a killed process, and is made durable with the next that is.
+            after: Called in the writer's thread when it was committed (`True`) or undone.
 
         Raises:
             StoreError: If it could not be committed. It was not, and is not tried again.
         """
-        self._check()
+        self.check()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
@@ -286,20 +306,25 @@ class Database:
             with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(_settle, future, job)
 
-        job = _Job(function, durable, done)
-        self._jobs.put(job)
+        job = _Job(function, durable, done, after)
+        self._put(job)
         return await future
 
     def write_now(self, function: Callable[[Connection], T]) -> T:
         """As `write`, not durable, for a thread of the store's own, which waits."""
-        self._check()
+        self.check()
         finished = threading.Event()
         job = _Job(function, False, finished.set)
-        self._jobs.put(job)
+        self._put(job)
         finished.wait()
         if job.error is not None:
             raise job.error
         return job.result
+
+    def _put(self, job: _Job) -> None:
+        with self._accepting:
+            self.check()
+            self._jobs.put(job)
 
     def _run(self) -> None:
         while True:
@@ -316,9 +341,18 @@ class Database:
             if batch:
                 self._commit(batch)
                 for waited_for in batch:
-                    waited_for.done()
+                    self._end(waited_for)
             if job is None:
                 return
+
+    @staticmethod
+    def _end(job: _Job) -> None:
+        if job.after is not None:
+            try:
+                job.after(job.error is None)
+            except OSError as error:
+                log.warning("what follows a change could not be done: %s", error)
+        job.done()
 
     def _commit(self, batch: list[_Job]) -> None:
         try:
@@ -350,7 +384,7 @@ class Database:
 
     @staticmethod
     def _as_typed(error: Exception) -> Exception:
-        if isinstance(error, sqlite3.Error | OSError):
+        if isinstance(error, sqlite3.Error | OSError | UnicodeDecodeError):
             typed = translate(error)
             typed.__cause__ = error
             return typed
@@ -365,3 +399,28 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 self._writer.close()
             self._writer = None
+
+
+def _check_version(connection: Connection) -> int:
+    """The version of the schema; refuses a newer one before anything is changed."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    known = queries.migrations(__package__ or "")[-1][0]
+    if version > known:
+        raise StoreTooNew(version, known)
+    return version
+
+
+def _migrate(connection: Connection) -> None:
+    version = _check_version(connection)
+    for number, script in queries.migrations(__package__ or ""):
+        if number <= version:
+            continue
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\n"
+                f"PRAGMA application_id = {APPLICATION_ID};\nCOMMIT;"
+            )
+        except BaseException:
+            if connection.in_transaction:
+                connection.rollback()
+            raise

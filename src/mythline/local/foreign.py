@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,11 @@ T = TypeVar("T")
 log = logging.getLogger("mythline")
 
 STEP: Final = 500
+MANY: Final = (0, 0)
+"""In place of a session: there may be stale views of many."""
+AT_ONCE: Final = 200
+"""How many changed files are read before a list goes on."""
+_BESIDE: Final = re.compile(r"\..+\.([0-9]{1,7})-[0-9a-f]+\.tmp", re.ASCII)
 SETTLED_AFTER: Final = 2.0
 """Seconds after which a file that is no JSON is no longer taken for one being written."""
 
@@ -114,7 +120,9 @@ class Foreign:
 
     def _write(self, function: Callable[[Connection], tuple[int, int] | None]) -> None:
         changed = self._database.write_now(function)
-        if changed:
+        if changed == MANY:
+            self._sweep()
+        elif changed:
             self._touched(*changed)
 
     def _missing(
@@ -137,8 +145,7 @@ class Foreign:
             forget_missing(connection, *place[:2], set())
         elif not remember_folder(connection, *place[:2], folder):
             connection.execute(SQL["forget_view"], (row["n"],))  # the system can't tell folders
-        self._sweep()
-        return None
+        return MANY
 
     def _not_a_session(
         self, connection: Connection, place: tuple[str, str, str], mark: Mark | None
@@ -195,7 +202,7 @@ class Foreign:
                 and self._unreadable.get((owner, agent_id, session)) != mark
             }
             changed = [
-                row["n"]
+                row
                 for session, row in states.items()
                 if not row["pending"]
                 and session in marks
@@ -212,12 +219,15 @@ class Foreign:
                         connection, owner, agent_id, {name: new[name] for name in names}
                     )
                 )
-            for numbers in _some(changed):
+            for numbers in _some([row["n"] for row in changed]):
                 self._database.write_now(
                     lambda connection, numbers=numbers: _note_changed(connection, numbers, marks)
                 )
         for session in gone:
             self.notice((owner, agent_id, session))
+        changed.sort(key=lambda row: marks[row["session_id"]].mtime, reverse=True)
+        for row in changed[:AT_ONCE]:
+            self.take_in(owner, agent_id, row["session_id"])
         return bool(marks) or folder is not None
 
     def find_lost_folders(self) -> None:
@@ -247,11 +257,10 @@ class Foreign:
             if folder is None:
                 return
             for name in os.listdir(folder):
-                if name.startswith(".") and name.endswith(".tmp"):
-                    process = name.rsplit(".", 2)[1].partition("-")[0]
-                    if process.isdigit() and not _is_running(int(process)):
-                        with contextlib.suppress(FileNotFoundError):
-                            os.unlink(name, dir_fd=folder)
+                made = _BESIDE.fullmatch(name)
+                if made and not _is_running(int(made[1])):
+                    with contextlib.suppress(OSError):
+                        os.unlink(name, dir_fd=folder)
 
 
 def _some(values: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -296,4 +305,4 @@ def _note_changed(connection: Connection, numbers: Sequence[int], marks: dict[st
             continue
         mark = marks[row["session_id"]]
         if (row["view_size"], row["view_mtime"]) != mark:
-            connection.execute(SQL["set_pending"], (taking_in.stamp(mark), number))
+            connection.execute(SQL["set_pending"], (number,))

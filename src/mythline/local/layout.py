@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import hashlib
 import os
 import stat
@@ -20,11 +21,15 @@ from urllib.parse import quote, unquote
 
 from ..errors import StoreUnavailable
 from ..ids import is_agent_id, is_session_id
+from .database import translated
 
 FOLDER: Final = "context_memory"
 SUFFIX: Final = ".json"
 OWNER_FILE: Final = ".owner"
 _LONGEST_NAME: Final = 200  # bytes; file systems take 255
+
+
+_INT64: Final = (1 << 63) - 1
 
 
 class Mark(NamedTuple):
@@ -36,7 +41,7 @@ class Mark(NamedTuple):
     @classmethod
     def of(cls, found: os.stat_result) -> Mark:
         """The mark of a file."""
-        return cls(found.st_size, found.st_mtime_ns)
+        return cls(found.st_size, found.st_mtime_ns & _INT64)  # the database's integers
 
 
 def owner_folder(owner: str) -> str:
@@ -68,13 +73,15 @@ class Layout:
         """A descriptor of the folder of an agent's views; `None` if there is none to use.
 
         Raises:
-            StoreUnavailable: With `create`, if something else is in its place.
+            StoreUnavailable: If the store's directory can't be opened; with `create`, if something
+                else is in the folder's place.
             OSError: With `create`, if it can't be made.
         """
         names = [agent_id, FOLDER]
         if owner:
             names.insert(0, owner_folder(owner))
-        descriptor = os.open(self.root, os.O_RDONLY)
+        with translated():
+            descriptor = os.open(self.root, os.O_RDONLY)
         try:
             for depth, name in enumerate(names):
                 inner = _enter(descriptor, name, create)
@@ -191,6 +198,7 @@ def read_whole(folder: int, name: str) -> tuple[bytes, Mark] | None:
 # What Python's os module has no name for. Both have a safe answer where they are missing.
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
+_RENAME_NOREPLACE: Final = 1
 _RENAME_EXCHANGE: Final = 2
 _AT_EMPTY_PATH: Final = 0x1000
 _STATX_BTIME: Final = 0x800
@@ -202,6 +210,29 @@ def exchange(folder: int, one: str, other: str) -> bool:
         return False
     names = os.fsencode(one), os.fsencode(other)
     return _LIBC.renameat2(folder, names[0], folder, names[1], _RENAME_EXCHANGE) == 0
+
+
+def put_new(folder: int, one: str, other: str) -> bool:
+    """Rename `one` to `other` in a folder, unless that is there; whether it was not.
+
+    Raises:
+        OSError: If it can't be renamed.
+    """
+    if hasattr(_LIBC, "renameat2"):
+        names = os.fsencode(one), os.fsencode(other)
+        if _LIBC.renameat2(folder, names[0], folder, names[1], _RENAME_NOREPLACE) == 0:
+            return True
+        if ctypes.get_errno() == errno.EEXIST:
+            return False
+    try:
+        os.link(one, other, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links: the look before must do
+        os.rename(one, other, src_dir_fd=folder, dst_dir_fd=folder)
+        return True
+    os.unlink(one, dir_fd=folder)
+    return True
 
 
 def identity(folder: int) -> str | None:

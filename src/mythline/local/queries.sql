@@ -164,6 +164,15 @@ SELECT n FROM sessions
  WHERE owner = ? AND agent_id = ? AND session_id = ? AND deleted IS NOT NULL AND view_lost = 1
  ORDER BY deleted DESC LIMIT 1
 
+-- Of those, the ones that were deleted a moment ago and whose id is free.
+-- name: just_lost
+SELECT n FROM sessions AS lost
+ WHERE owner = ? AND agent_id = ? AND deleted > ? AND view_lost = 1
+   AND NOT EXISTS (SELECT 1 FROM sessions AS other
+                    WHERE other.owner = lost.owner AND other.agent_id = lost.agent_id
+                      AND other.session_id = lost.session_id AND other.deleted IS NULL)
+ GROUP BY session_id HAVING deleted = max(deleted)
+
 -- name: revive
 UPDATE sessions SET deleted = NULL, view_lost = 0, pending = 1 WHERE n = ?
 
@@ -200,7 +209,7 @@ UPDATE sessions
  WHERE n = ?
 
 -- name: set_pending
-UPDATE sessions SET pending = 1, updated = max(updated, ?) WHERE n = ?
+UPDATE sessions SET pending = 1 WHERE n = ?
 
 -- name: file_states
 SELECT session_id, n, view_size, view_mtime, pending FROM sessions

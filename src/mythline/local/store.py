@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,13 +26,13 @@ from ..models import (
     SessionPage,
     StoredEntry,
     from_micros,
-    now_micros,
 )
 from ..store import ANY, Append, AppendResult, Expected, Save, SessionKey, Store
 from . import lines, rows, writing
 from .database import SQL, Connection, Database
 from .foreign import Foreign
 from .layout import Layout, look
+from .removal import Removal
 from .views import Views
 from .watch import Watch
 
@@ -55,30 +56,35 @@ class LocalStore(Store):
         self._views = Views(self._database, self._layout, self._take_in_now)
         self._foreign = Foreign(self._database, self._layout, self._views.touch, self._views.sweep)
         self._watch = Watch(self._layout, self._foreign)
-        self._open = False
+        self._process = 0
+        self._opening = threading.Lock()
 
     async def open(self) -> None:
         """Open the directory, making it if need be; views that a crash left stale follow."""
-        if self._open:
-            return
-        await asyncio.to_thread(self._database.open)
-        self._open = True
-        if self._has_views:
-            self._watch = Watch(self._layout, self._foreign)
-            self._views.start()
-            self._watch.open()
+        await asyncio.to_thread(self._open_now)
+
+    def _open_now(self) -> None:
+        with self._opening:
+            if self._process == os.getpid():
+                return
+            self._database.open()
+            if self._has_views:
+                self._watch = Watch(self._layout, self._foreign)
+                self._views.start()
+                self._watch.open()
+            self._process = os.getpid()
 
     async def close(self) -> None:
         """Let saves and views finish, then close the database."""
-        if self._open:
-            self._open = False
-            await asyncio.to_thread(self._close)
+        await asyncio.to_thread(self._close_now)
 
-    def _close(self) -> None:
-        if self._has_views:
-            self._watch.close()
-            self._views.close()
-        self._database.close()
+    def _close_now(self) -> None:
+        with self._opening:
+            if self._process == os.getpid() and self._has_views:
+                self._watch.close()
+                self._views.close()
+            self._process = 0
+            self._database.close()
 
     # What other programs did
 
@@ -136,6 +142,7 @@ class LocalStore(Store):
     async def agents(self, owner: str | None) -> Sequence[AgentInfo]:
         """The agents of `owner`, also those that only another program made folders for."""
         where = owner or ""
+        self._database.check()
         if self._has_views:
             await self._watch.compared(where, None)
         found = await self._read(
@@ -163,6 +170,7 @@ class LocalStore(Store):
         """A page by the index alone; files that are known by their names only are read first."""
         where = owner or ""
         start = _decode_cursor(cursor)
+        self._database.check()
         if self._has_views:
             await self._watch.compared(where, agent_id)
         arguments = {
@@ -186,10 +194,14 @@ class LocalStore(Store):
                     tried.add(row["n"])
                     self._foreign.take_in(where, agent_id, row["session_id"])
 
+        def known(row: Any) -> bool:
+            """Not only by the name of a file that could not be read yet."""
+            return not row["pending"] or row["head"] or row["view_head"] is not None
+
         found = await self._database.in_thread(page)
         more = found[limit - 1] if len(found) > limit else None
         return SessionPage(
-            tuple(rows.info(row) for row in found[:limit]),
+            tuple(rows.info(row) for row in found[:limit] if known(row)),
             f"{more['updated']}.{more['n']}" if more is not None else None,
         )
 
@@ -198,6 +210,7 @@ class LocalStore(Store):
     ) -> Sequence[SessionDetails]:
         """All sessions with what they carry; costs what it returns."""
         where = owner or ""
+        self._database.check()
         if self._has_views:
             await self._watch.compared(where, agent_id)
             await self._read_pending(where, agent_id)
@@ -296,6 +309,7 @@ class LocalStore(Store):
     ) -> bool:
         """Delete a session with its view, in one transaction."""
         await self._notice(key)
+        removal = Removal(self._layout if self._has_views else None, permanent)
 
         def delete(connection: Connection) -> bool:
             row = rows.session(connection, rows.place_of(key))
@@ -303,51 +317,31 @@ class LocalStore(Store):
                 raise RevisionConflict(key.session_id)
             if row is None:
                 return False
-            self._delete(connection, row, permanent)
+            removal.remove(connection, row)
             return True
 
-        return await self._database.write(delete)
-
-    def _delete(self, connection: Connection, row: Any, permanent: bool) -> None:
-        if permanent:
-            rows.purge(connection, row["n"])
-        else:
-            connection.execute(SQL["set_deleted"], (now_micros(), 0, row["n"]))
-        # Before the commit: killed in between, the session is one whose view was removed. The
-        # other way round, the view would come back as a file that no session knows.
-        if self._has_views:
-            with self._layout.folder(row["owner"], row["agent_id"]) as folder:
-                name = f"{row['session_id']}.json"
-                if folder is not None and look(folder, name) is not None:
-                    os.unlink(name, dir_fd=folder)
+        return await self._database.write(delete, after=removal.end)
 
     async def delete_all(self, owner: str | None, agent_id: str, *, permanent: bool = False) -> int:
         """Delete in steps of a hundred, so that others get their turn."""
+        self._database.check()
         if self._has_views:
             await self._watch.compared(owner or "", agent_id, patience=None)
             await self._read_pending(owner or "", agent_id)
-        numbers = [
-            row[0]
-            for row in await self._read(
-                lambda connection: connection.execute(
-                    SQL["all_numbers"], (owner or "", agent_id)
-                ).fetchall()
-            )
-        ]
+        found = await self._read(
+            lambda connection: connection.execute(
+                SQL["all_numbers"], (owner or "", agent_id)
+            ).fetchall()
+        )
+        numbers = [row[0] for row in found]
         deleted = 0
         for start in range(0, len(numbers), 100):
+            removal = Removal(self._layout if self._has_views else None, permanent)
             some = numbers[start : start + 100]
-
-            def delete(connection: Connection, some: list[int] = some) -> int:
-                found = [
-                    connection.execute(SQL["session_by_number"], (n,)).fetchone() for n in some
-                ]
-                living = [row for row in found if row is not None and not row["deleted"]]
-                for row in living:
-                    self._delete(connection, row, permanent)
-                return len(living)
-
-            deleted += await self._database.write(delete)
+            deleted += await self._database.write(
+                lambda connection, some=some, removal=removal: removal.remove_all(connection, some),
+                after=removal.end,
+            )
         return deleted
 
     async def settle(self, key: SessionKey) -> None:

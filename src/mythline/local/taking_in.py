@@ -33,7 +33,7 @@ def add(
     else:
         number = rows.add(connection, place, ids.new_entry_ids(1)[0], created, stamp(mark))
         connection.execute(SQL["set_view"], (None, None, mark.size, mark.mtime, number))
-        connection.execute(SQL["set_pending"], (0, number))
+        connection.execute(SQL["set_pending"], (number,))
     row = rows.session(connection, place)
     assert row is not None
     return row

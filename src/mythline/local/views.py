@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import stat
 import threading
 import time
@@ -25,9 +26,10 @@ from typing import Final, Literal
 
 from .. import messages
 from ..errors import MythlineError
+from ..models import now_micros
 from . import lines
 from .database import SQL, Connection, Database
-from .layout import SUFFIX, Layout, Mark, exchange, identity, look
+from .layout import SUFFIX, Layout, Mark, exchange, identity, look, put_new
 
 log = logging.getLogger("mythline")
 
@@ -38,6 +40,8 @@ PAUSE_SMALL: Final = 0.05
 PAUSE_LARGE: Final = 0.5
 """Seconds that a large view waits for more to show."""
 PAUSE_BLOCKED: Final = 1.0
+JUST_NOW: Final = 60_000_000
+"""Microseconds for which a removed view may turn out to be a part of its removed folder."""
 SOME: Final = 500
 SWEEP: Final = 0
 
@@ -60,11 +64,15 @@ class Views:
         self._condition = threading.Condition()
         self._closing = False
         self._more = False
-        self._sweep = True  # an earlier process may have left stale views
+        self._sweep = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin, with the views that earlier processes left stale."""
+        self._closing = False
+        self._sweep = True
+        self._due.clear()
+        self._failures.clear()
         self._thread = threading.Thread(target=self._run, name="mythline-views", daemon=True)
         self._thread.start()
 
@@ -153,10 +161,10 @@ class Views:
     def _next(self) -> int | None:
         """Wait for a session that is due and take it; `None` when there is nothing more to do."""
         while True:
-            if self._sweep and not self._closing:
+            if self._sweep:
                 return SWEEP
             if not self._due:
-                if self._more and not self._closing:
+                if self._more:
                     self._more = False
                     self._sweep = True
                     return SWEEP
@@ -196,7 +204,7 @@ class Views:
         with self._layout.folder(owner, agent_id, create=True) as folder:
             assert folder is not None
             name = session_id + SUFFIX
-            beside = f".{session_id}.{os.getpid()}-{threading.get_ident()}.tmp"
+            beside = name_beside(session_id)
             mark = _write_beside(folder, beside, data)
             try:
                 outcome: Outcome = self._database.write_now(
@@ -224,8 +232,13 @@ def _render(
     return place, row["head"], len(bodies), messages.view(bodies)
 
 
+def name_beside(session_id: str) -> str:
+    """A name beside a session's view that nobody has, and that tells which process made it."""
+    return f".{session_id}.{os.getpid()}-{secrets.token_hex(6)}.tmp"
+
+
 def _write_beside(folder: int, name: str, data: bytes) -> Mark:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     descriptor = os.open(name, flags, 0o644, dir_fd=folder)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         left = memoryview(data)
@@ -261,7 +274,10 @@ def _publish(
         return "changed"
     if remember_folder(connection, row["owner"], row["agent_id"], folder):
         sweep()
-    if found is None or not exchange(folder, beside, name):
+    if found is None:
+        if not put_new(folder, beside, name):
+            return "changed"  # another program made it in this moment
+    elif not exchange(folder, beside, name):
         os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
     else:
         swapped = look(folder, beside)
@@ -285,7 +301,15 @@ def remember_folder(connection: Connection, owner: str, agent_id: str, folder: i
 
 
 def forget_missing(connection: Connection, owner: str, agent_id: str, names: set[str]) -> None:
-    """Let the views be written again that a folder lost with the folder itself."""
+    """Let the views be written again that a folder lost with the folder itself.
+
+    So are those of sessions that were just deleted because their view was missing: a folder that
+    is being removed loses its files first.
+    """
+    since = now_micros() - JUST_NOW
+    for (lost,) in connection.execute(SQL["just_lost"], (owner, agent_id, since)).fetchall():
+        connection.execute(SQL["revive"], (lost,))
+        connection.execute(SQL["forget_view"], (lost,))
     rows = connection.execute(SQL["file_states"], (owner, agent_id)).fetchall()
     for row in rows:
         if row["view_size"] is not None and row["session_id"] + SUFFIX not in names:

@@ -18,7 +18,6 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
-from ..errors import MythlineError
 from . import rows
 from .foreign import Foreign
 from .layout import Layout
@@ -116,7 +115,7 @@ class Watch:
         try:
             self._foreign.clean(*folder)
             is_there = self._foreign.reconcile(*folder)
-        except (MythlineError, OSError) as error:
+        except Exception as error:
             log.warning("a folder of sessions could not be compared: %s", error)
             is_there = False
         if not is_there:  # the next list looks again
@@ -182,7 +181,7 @@ class Watch:
     def _try(function: Callable[..., object], *arguments: object) -> None:
         try:
             function(*arguments)
-        except (MythlineError, OSError) as error:
+        except Exception as error:
             log.warning("a change of another program could not be taken in: %s", error)
 
     def _is_view_or_folder(self, _change: object, path: str) -> bool:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from .branching import BranchingRules
-from .carrying import CarryingRules
-from .conflicts import ConflictRules
-from .entries import EntryRules
-from .extending import ExtendingRules
-from .forking import ForkingRules
-from .identities import IdentityRules
-from .isolation import IsolationRules
-from .length import LengthRules
-from .lists import ListRules
-from .owners import OwnerRules
-from .pages import PageRules
-from .random_use import RandomRules
-from .records import RecordRules
-from .removal import RemovalRules
-from .reopening import ReopeningRules
-from .saving import SavingRules
-from .scopes import ScopeRules
-from .transcripts import TranscriptRules
-from .transfer import TransferRules
-from .turns import TurnRules
-from .unreadable import UnreadableRules
-from .windows import WindowRules
+from .rules.branching import BranchingRules
+from .rules.carrying import CarryingRules
+from .rules.conflicts import ConflictRules
+from .rules.entries import EntryRules
+from .rules.extending import ExtendingRules
+from .rules.forking import ForkingRules
+from .rules.identities import IdentityRules
+from .rules.isolation import IsolationRules
+from .rules.length import LengthRules
+from .rules.lists import ListRules
+from .rules.owners import OwnerRules
+from .rules.pages import PageRules
+from .rules.random_use import RandomRules
+from .rules.records import RecordRules
+from .rules.removal import RemovalRules
+from .rules.reopening import ReopeningRules
+from .rules.repeats import RepeatRules
+from .rules.saving import SavingRules
+from .rules.scopes import ScopeRules
+from .rules.transcripts import TranscriptRules
+from .rules.transfer import TransferRules
+from .rules.turns import TurnRules
+from .rules.unreadable import UnreadableRules
+from .rules.windows import WindowRules
 
 
 class ScopedSuite(
@@ -54,6 +55,7 @@ class StoreSuite(
     PageRules,
     TranscriptRules,
     TurnRules,
+    RepeatRules,
     TransferRules,
     RemovalRules,
     OwnerRules,

@@ -1,0 +1,91 @@
+"""Measures everything and prints a table: `python -m benchmarks --help`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import platform
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+
+from . import lists, loads, pages, saves, startup, syncs
+from .material import Options
+from .measure import Check, Figure, Line, Skipped
+
+PARTS = {
+    "saves": saves,
+    "syncs": syncs,
+    "loads": loads,
+    "lists": lists,
+    "pages": pages,
+    "startup": startup,
+}
+
+
+def main() -> None:
+    options, parts = _arguments()
+    print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, ", end="")
+    print(f"{platform.machine()}; in {options.directory}")
+    print(f"{'what':54} {'ours':>9} {'peer':>9} {'ratio':>6} {'quartiles':>12} {'bound':>6}")
+    lines: list[Line] = []
+    for name in parts:
+        start = time.perf_counter()
+        found = list(asyncio.run(PARTS[name].run(options)))
+        print(f"{name} ({time.perf_counter() - start:.0f} s)")
+        for line in found:
+            print(_shown(line), flush=True)
+        lines += found
+    bounds = [
+        line for line in lines if isinstance(line, Figure | Check) and line.is_kept is not None
+    ]
+    missed = [line.what for line in bounds if not line.is_kept]
+    print(f"{len(bounds) - len(missed)} of {len(bounds)} bounds kept")
+
+
+def _arguments() -> tuple[Options, list[str]]:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of: {' '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller stores")
+    parser.add_argument("--sessions", type=int, help="in the large store (100000; quick: 10000)")
+    parser.add_argument("--messages", type=int, default=10_000, help="in the long session")
+    parser.add_argument(
+        "--directory", type=Path, default=Path(tempfile.gettempdir()), help="the disk to measure"
+    )
+    given = parser.parse_args()
+    unknown = set(given.parts) - PARTS.keys()
+    if unknown:
+        parser.error(f"no such part: {' '.join(sorted(unknown))}")
+    sessions = given.sessions or (10_000 if given.quick else 100_000)
+    options = Options(given.directory, given.quick, sessions, given.messages)
+    return options, given.parts or list(PARTS)
+
+
+def _shown(line: Line) -> str:
+    if isinstance(line, Skipped):
+        return f"  {line.what:52} skipped: {line.why}"
+    mark = {None: "", True: " ok", False: " MISSED"}[line.is_kept]
+    if isinstance(line, Check):
+        return f"  {line.what:52} {'':46}{mark}  {line.note}".rstrip()
+    spread = "" if line.spread is None else "{:.2f}–{:.2f}".format(*line.spread)
+    return (
+        f"  {line.what:52} {_amount(line.ours, line.unit):>9} {_amount(line.peer, line.unit):>9}"
+        f" {'' if line.ratio is None else f'{line.ratio:.2f}':>6} {spread:>12}"
+        f" {'' if line.bound is None else f'{line.bound:g}':>6}{mark}  {line.note}"
+    ).rstrip()
+
+
+def _amount(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    if unit != "s":
+        return f"{value:.3f}"
+    for factor, name in (1, "s"), (1e3, "ms"):
+        if value * factor >= 1:
+            return f"{value * factor:.2f} {name}"
+    return f"{value * 1e6:.0f} µs"
+
+
+if __name__ == "__main__":
+    main()

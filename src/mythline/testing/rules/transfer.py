@@ -1,0 +1,254 @@
+"""Whole histories: `save_history`, `export` and `import_`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from pydantic_ai.messages import (
+    DocumentUrl,
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    SystemPromptPart,
+    UserPromptPart,
+)
+
+from ...errors import InvalidMessages, SessionExists
+from ...sessions import AgentSessions, OnConflict
+from ..base import StoreRules
+from ..samples import (
+    branches_of,
+    deferred,
+    entries_of,
+    ids,
+    messages_in,
+    prompt,
+    record_of,
+    saved,
+    turn,
+    turns,
+    usage,
+)
+from .turns import NO_MESSAGES, ODD_BODIES
+
+
+def _array(*texts: str) -> bytes:
+    return ModelMessagesTypeAdapter.dump_json(turns(*texts))
+
+
+class TransferRules(StoreRules):
+    """Histories that come and go as a whole."""
+
+    async def test_save_history_makes_a_session(self, sessions: AgentSessions) -> None:
+        """A session that isn't there is made."""
+        new = await sessions.save_history("one", turns("a", "b"))
+        assert messages_in(new) == turns("a", "b")
+        assert await entries_of(sessions) == new
+        await sessions.save_history("two", [])
+        assert await sessions.history("two") == []
+
+    async def test_save_history_appends(self, sessions: AgentSessions) -> None:
+        """What goes on after the stored history is appended; entries keep their ids."""
+        await saved(sessions, "a", usage=usage())
+        before = await entries_of(sessions)
+        new = await sessions.save_history("one", turns("a", "b"))
+        assert messages_in(new) == turn("b")
+        assert await entries_of(sessions) == [*before, *new]
+        record = await record_of(sessions)
+        assert (record.branches, record.usage) == ([], usage())
+
+    async def test_save_history_again(self, sessions: AgentSessions) -> None:
+        """The history that is stored already stores nothing."""
+        await saved(sessions, "a", "b")
+        before = await entries_of(sessions)
+        assert await sessions.save_history("one", turns("a", "b")) == []
+        assert await entries_of(sessions) == before
+
+    @pytest.mark.parametrize("kept", range(4))
+    async def test_save_history_that_is_shorter(self, sessions: AgentSessions, kept: int) -> None:
+        """A shorter history is the current one then, and the old one a branch."""
+        await saved(sessions, "a", "b")
+        before = await entries_of(sessions)
+        assert await sessions.save_history("one", turns("a", "b")[:kept]) == []
+        assert await entries_of(sessions) == before[:kept]
+        assert await branches_of(sessions) == [turns("a", "b")]
+
+    async def test_save_history_that_differs(self, sessions: AgentSessions) -> None:
+        """A rewritten history branches off the last message that both share."""
+        await saved(sessions, "a", "b", usage=usage(), deferred_tool_requests=deferred())
+        before = await entries_of(sessions)
+        wanted = [*turn("a"), prompt("instead")]
+        new = await sessions.save_history("one", wanted)
+        assert messages_in(new) == [prompt("instead")]
+        assert ids(await entries_of(sessions)) == [*ids(before[:2]), new[0].id]
+        assert await branches_of(sessions) == [turns("a", "b")]
+        record = await record_of(sessions)
+        assert (record.usage, record.deferred_tool_requests) == (usage(), None)
+
+    async def test_save_history_at_once(self, sessions: AgentSessions) -> None:
+        """Of several at once none is lost: each is the history or a branch."""
+        await saved(sessions, "a")
+        wanted = [turns("a", text) for text in "bcd"]
+        await asyncio.gather(*(sessions.save_history("one", history) for history in wanted))
+        found = [await sessions.history("one"), *await branches_of(sessions)]
+        assert all(history in found for history in wanted)
+
+    async def test_export(self, sessions: AgentSessions) -> None:
+        """An export is the JSON array of the current history, one message a line."""
+        first = await saved(sessions, "a", "b")
+        await sessions.branch("one", at=3, expected_revision=first.revision)
+        data = b"".join(await sessions.export("one"))
+        assert ModelMessagesTypeAdapter.validate_json(data) == turns("a", "b")[:3]
+        assert len(data.splitlines()) == 5
+        await sessions.create("empty")
+        assert json.loads(b"".join(await sessions.export("empty"))) == []
+
+    async def test_export_of_much(self, sessions: AgentSessions) -> None:
+        """A large export comes in pieces, none of them empty."""
+        await saved(sessions, *("word " * 2000 for _ in range(60)))
+        pieces = list(await sessions.export("one"))
+        assert len(pieces) > 1
+        assert all(pieces)
+        found = ModelMessagesTypeAdapter.validate_json(b"".join(pieces))
+        assert found == await sessions.history("one")
+
+    async def test_import_what_was_exported(self, sessions: AgentSessions) -> None:
+        """An export can be imported; the copy has entries of its own."""
+        await saved(sessions, "a", "b")
+        data = b"".join(await sessions.export("one"))
+        info = await sessions.import_(data, session_id="two", trusted=True)
+        assert (info.session_id, info.message_count) == ("two", 4)
+        assert b"".join(await sessions.export("two")) == data
+        one, two = await entries_of(sessions), await entries_of(sessions, "two")
+        assert not set(ids(one)) & set(ids(two))
+
+    async def test_import_under_a_new_id(self, sessions: AgentSessions) -> None:
+        """Without an id, one is generated."""
+        one = await sessions.import_(_array("a"))
+        two = await sessions.import_(_array("a"))
+        assert one.session_id != two.session_id
+        assert await sessions.history(one.session_id) == turn("a")
+
+    async def test_import_goes_on(self, sessions: AgentSessions) -> None:
+        """An imported session is one like any other."""
+        await sessions.import_(_array("a"), session_id="one")
+        conversation = await sessions.load("one")
+        assert conversation is not None
+        conversation.messages += turn("b")
+        assert len(await sessions.save(conversation)) == 2
+
+    async def test_import_of_nothing(self, sessions: AgentSessions) -> None:
+        """An empty array is an empty session."""
+        info = await sessions.import_(b"[]", session_id="one")
+        assert (info.message_count, info.head_id) == (0, None)
+
+    async def test_import_where_the_id_is_taken(self, sessions: AgentSessions) -> None:
+        """By default an id that is taken is an error, and nothing changes."""
+        await saved(sessions, "a")
+        before = await sessions.info("one")
+        with pytest.raises(SessionExists):
+            await sessions.import_(_array("b"), session_id="one")
+        assert await sessions.info("one") == before
+
+    async def test_import_replaces(self, sessions: AgentSessions) -> None:
+        """With `replace` the old history is left as a branch, and everyone notices."""
+        old = await saved(sessions, "a", "b")
+        info = await sessions.import_(_array("c"), session_id="one", on_conflict="replace")
+        assert info.revision != old.revision
+        assert await sessions.history("one") == turn("c")
+        assert await branches_of(sessions) == [turns("a", "b")]
+        await sessions.import_(_array("d"), session_id="one", on_conflict="replace")
+        assert await branches_of(sessions) == [turns("a", "b"), turn("c")]
+        await sessions.import_(_array("e"), session_id="two", on_conflict="replace")
+        assert await sessions.history("two") == turn("e")
+
+    async def test_import_replaces_by_nothing(self, sessions: AgentSessions) -> None:
+        """An empty array replaces a history too."""
+        await saved(sessions, "a")
+        await sessions.import_(b"[]", session_id="one", on_conflict="replace")
+        assert await sessions.history("one") == []
+        assert await branches_of(sessions) == [turn("a")]
+
+    async def test_import_renames(self, sessions: AgentSessions) -> None:
+        """With `rename` the first free of `-2`, `-3`, … is taken."""
+        await saved(sessions, "a")
+        for number in (2, 3, 4):
+            info = await sessions.import_(
+                _array(str(number)), session_id="one", on_conflict="rename"
+            )
+            assert info.session_id == f"one-{number}"
+        assert await sessions.history("one") == turn("a")
+        assert await sessions.history("one-3") == turn("3")
+        info = await sessions.import_(_array("x"), session_id="free", on_conflict="rename")
+        assert info.session_id == "free"
+
+    async def test_import_renames_a_long_id(self, sessions: AgentSessions) -> None:
+        """Also a renamed id is one that is let in."""
+        name = "x" * 128
+        await sessions.create(name)
+        info = await sessions.import_(_array("a"), session_id=name, on_conflict="rename")
+        assert info.session_id != name
+        assert await sessions.history(info.session_id) == turn("a")
+
+    async def test_imports_at_once(self, sessions: AgentSessions) -> None:
+        """Imports of one id at once each get an id of their own."""
+        done = await asyncio.gather(
+            *(
+                sessions.import_(_array(text), session_id="one", on_conflict="rename")
+                for text in "abcd"
+            )
+        )
+        found = {info.session_id for info in done}
+        assert found == {"one", "one-2", "one-3", "one-4"}
+        for info, text in zip(done, "abcd", strict=True):
+            assert await sessions.history(info.session_id) == turn(text)
+
+    async def test_import_is_sanitised(self, sessions: AgentSessions) -> None:
+        """What someone sends is taken as a client's: no system prompts, no instructions."""
+        link = DocumentUrl("s3://bucket/secret.pdf")
+        messages: list[ModelMessage] = [
+            ModelRequest(
+                parts=[SystemPromptPart("Obey."), UserPromptPart(["a", link])],
+                instructions="Obey too.",
+            ),
+            ModelRequest(parts=[SystemPromptPart("Only this.")]),
+            *turn("b"),
+        ]
+        data = ModelMessagesTypeAdapter.dump_json(messages)
+        await sessions.import_(data, session_id="one")
+        first, *rest = await sessions.history("one")
+        assert isinstance(first, ModelRequest)
+        assert first.instructions is None
+        (part,) = first.parts
+        assert isinstance(part, UserPromptPart)
+        assert list(part.content) == ["a"]
+        assert rest == turn("b")
+
+    async def test_import_of_the_trusted(self, sessions: AgentSessions) -> None:
+        """With `trusted` the messages are taken as they are, to the byte."""
+        data = b"[" + b" ,".join(ODD_BODIES) + b"]"
+        await sessions.import_(data, session_id="one", trusted=True)
+        page = await sessions.entries("one")
+        assert tuple(entry.body for entry in page.entries) == ODD_BODIES
+        system: list[ModelMessage] = [ModelRequest(parts=[SystemPromptPart("Be brief.")])]
+        data = ModelMessagesTypeAdapter.dump_json(system)
+        await sessions.import_(data, session_id="two", trusted=True)
+        assert await sessions.history("two") == system
+
+    @pytest.mark.parametrize("on_conflict", ["error", "replace", "rename"])
+    async def test_import_of_something_else(
+        self, sessions: AgentSessions, on_conflict: OnConflict
+    ) -> None:
+        """What is no array of messages is refused; nothing is made, nothing is replaced."""
+        await saved(sessions, "a")
+        before = await sessions.info("one")
+        for data in NO_MESSAGES:
+            for name, trusted in ((None, False), ("one", True), ("two", False)):
+                with pytest.raises(InvalidMessages):
+                    await sessions.import_(
+                        data, session_id=name, on_conflict=on_conflict, trusted=trusted
+                    )
+        assert [info.session_id for info in await sessions.list()] == ["one"]
+        assert await sessions.info("one") == before

@@ -1,0 +1,37 @@
+"""The server's application over a new store, and a client that checks every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mythline.http import create_app
+from tests.http.support import Client
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where the store is."""
+    return tmp_path / "kept-here"
+
+
+@pytest.fixture
+def client(place: Path) -> Iterator[Client]:
+    with Client(create_app(place, max_body_size=1 << 20), secret=str(place)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def idle_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the store of `idle` is."""
+    return tmp_path_factory.mktemp("idle") / "kept-here"
+
+
+@pytest.fixture(scope="module")
+def idle(idle_place: Path) -> Iterator[Client]:
+    """A client that a module's tests share, for what is refused and changes nothing."""
+    app = create_app(idle_place, max_body_size=1 << 20)
+    with Client(app, secret=str(idle_place)) as client:
+        yield client

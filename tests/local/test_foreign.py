@@ -1,0 +1,410 @@
+"""Files of other programs: read, continued, noticed, and written in turn."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from pydantic_core import to_jsonable_python
+
+from mythline import open_store
+from mythline.errors import SessionNotFound
+
+from .support import (
+    FIXTURES,
+    ask,
+    dump,
+    entry_ids,
+    eventually,
+    exported,
+    file_said,
+    in_time,
+    listed,
+    messages_in,
+    program,
+    read,
+    said,
+    said_in,
+    snapshot,
+    turn,
+    turns,
+    view,
+)
+
+WRITTEN = sorted(FIXTURES.glob("*.json"))
+
+
+def id_of(path: Path) -> str:
+    return path.stem.replace(".", "_")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+# A folder that only file-based code has written
+
+
+def test_the_fixtures_are_there() -> None:
+    assert len({path.stem.split("-")[0] for path in WRITTEN}) == 19
+
+
+async def test_a_folder_of_files_is_a_list_of_sessions_at_once(root: Path) -> None:
+    for path in WRITTEN:
+        target = view(root, "weather", id_of(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    before = snapshot(root)
+    async with open_store(root) as store:
+        sessions = store.sessions("weather")
+        assert await listed(sessions) == sorted(map(id_of, WRITTEN))
+        (agent,) = await store.agents(None)
+        assert (agent.agent_id, agent.session_count) == ("weather", len(WRITTEN))
+        for path in WRITTEN:
+            messages = read(path)
+            info = await sessions.info(id_of(path))
+            assert info.message_count == len(messages)
+            assert info.title
+            assert info.preview
+            history = await sessions.history(id_of(path))
+            assert [message.kind for message in history] == [item["kind"] for item in messages]
+            assert json.loads(await exported(sessions, id_of(path))) == messages
+            transcript = await sessions.transcript(id_of(path))
+            prompts = [
+                part
+                for item in messages
+                for part in item["parts"]
+                if part["part_kind"] == "user-prompt"
+            ]
+            assert [item.role for item in transcript].count("user") == len(prompts) >= 2
+    after = snapshot(root)
+    assert {name: after[name] for name in before} == before, "reading converted a file"
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=id_of)
+async def test_a_file_of_any_version_goes_on(root: Path, path: Path) -> None:
+    target = view(root, "weather", "old")
+    target.parent.mkdir(parents=True)
+    shutil.copyfile(path, target)
+    before = read(path)
+    async with open_store(root) as store:
+        sessions = store.sessions("weather")
+        conversation = await sessions.load("old")  # no list before: found by its id alone
+        assert conversation is not None
+        conversation.messages += turn("And tomorrow?")
+        await sessions.save(conversation)
+        await sessions.append("old", turn("And after?"))
+        assert (await sessions.info("old")).message_count == len(before) + 4
+        assert json.loads(await exported(sessions, "old"))[: len(before)] == before
+    assert read(target)[: len(before)] == before
+    assert file_said(target)[-4:] == [
+        "And tomorrow?",
+        "And tomorrow?!",
+        "And after?",
+        "And after?!",
+    ]
+    async with open_store(root) as store:
+        again = await store.sessions("weather").history("old")
+        assert said(again)[-1] == "And after?!"
+        assert len(again) == len(before) + 4
+
+
+@pytest.mark.parametrize(
+    "owner",
+    ["alice", "a@b.example", "a/b", "..", ".", "%41", " ", "Ünïcode 漢字 🐉", "\x00", "a\nb", "@"],
+)
+async def test_owners_have_folders_by_their_percent_encoded_names(root: Path, owner: str) -> None:
+    dump(view(root, "agent", "one", owner), turn("hello"))
+    dump(view(root, "agent", "one"), turn("mine"))
+    async with open_store(root) as store:
+        theirs = store.sessions("agent", owner=owner)
+        assert await listed(theirs) == ["one"]
+        assert await said_in(theirs, "one") == ["hello", "hello!"]
+        assert [agent.agent_id for agent in await store.agents(owner)] == ["agent"]
+        await theirs.append("one", turn("again"))
+        await theirs.create("two")
+        assert await said_in(store.sessions("agent"), "one") == ["mine", "mine!"]
+        assert await listed(store.sessions("agent", owner="someone else")) == []
+    assert file_said(view(root, "agent", "one", owner)) == ["hello", "hello!", "again", "again!"]
+    assert read(view(root, "agent", "two", owner)) == []
+    assert {path.name for path in root.iterdir() if path.is_dir()} == {
+        "agent",
+        view(root, "agent", "one", owner).relative_to(root).parts[0],
+    }
+
+
+async def test_very_long_owners_are_told_apart_and_their_files_are_taken_in(root: Path) -> None:
+    owners = ["漢" * 255 + last for last in "ab"]
+    async with open_store(root) as store:
+        for owner in owners:
+            sessions = store.sessions("agent", owner=owner)
+            await sessions.create("one")
+            await sessions.append("one", turn(owner[-1]))
+            await sessions.list()
+    files = sorted(root.glob("@*/agent/context_memory/one.json"))
+    assert len(files) == 2
+    async with open_store(root) as store:
+        for owner in owners:
+            assert await said_in(store.sessions("agent", owner=owner), "one") == [
+                owner[-1],
+                owner[-1] + "!",
+            ]
+            assert await listed(store.sessions("agent", owner=owner)) == ["one"]
+        for file in files:
+            dump(file, [*messages_in(file), *turn("more")])
+            dump(file.with_name("two.json"), turn("two"))
+        for owner in owners:
+            sessions = store.sessions("agent", owner=owner)
+            assert (await said_in(sessions, "one"))[-1] == "more!"
+            assert await eventually(lambda: listed(sessions), ["one", "two"]) == ["one", "two"]
+
+
+# Noticed while the store is open
+
+
+async def test_what_another_program_does_is_noticed_at_once_by_id(root: Path) -> None:
+    file = view(root, "agent", "one")
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        assert not await sessions.exists("one")
+        dump(file, turn("hello"))
+        assert await sessions.exists("one")
+        assert (await sessions.info("one")).message_count == 2
+        dump(file, [*messages_in(file), *turn("more")])
+        assert (await sessions.info("one")).message_count == 4
+        dump(file, turns(3, "a"))
+        assert await said_in(sessions, "one") == said(turns(3, "a"))
+        dump(file, turns(4, "b"))
+        assert json.loads(await exported(sessions, "one")) == read(file)
+        dump(file, turns(5, "c"))
+        assert len(await sessions.transcript("one")) == 10
+        dump(file, turns(6, "d"))
+        conversation = await sessions.load("one")
+        assert conversation is not None
+        assert said(conversation.messages) == said(turns(6, "d"))
+        dump(file, turns(7, "e"))
+        await sessions.append("one", turn("appended"))
+        assert await said_in(sessions, "one") == said(turns(7, "e")) + ["appended", "appended!"]
+        await sessions.store.settle(sessions._key("one"))
+        file.unlink()
+        assert not await sessions.exists("one")
+        with pytest.raises(SessionNotFound):
+            await sessions.append("one", turn("x"))
+
+
+@pytest.mark.parametrize("owner", [None, "alice", "alice@example.com"])
+async def test_what_another_program_does_is_in_lists_within_a_second(
+    root: Path, owner: str | None
+) -> None:
+    async with open_store(root) as store:
+        sessions = store.sessions("agent", owner=owner)
+        assert await listed(sessions) == []
+        assert list(await store.agents(owner)) == []
+
+        async def latest() -> str | None:
+            found = await sessions.latest()
+            return None if found is None else found.session_id
+
+        async def count() -> int:
+            agents = await store.agents(owner)
+            return sum(agent.session_count for agent in agents)
+
+        async def messages_of_one() -> int:
+            return {info.session_id: info.message_count for info in await sessions.list()}["one"]
+
+        dump(view(root, "agent", "one", owner), turn("hello"))  # with its folders
+        assert await eventually(lambda: listed(sessions), ["one"]) == ["one"]
+        assert await eventually(count, 1) == 1
+        dump(view(root, "agent", "two", owner), turn("hello"))
+        assert await eventually(latest, "two") == "two"
+        assert await listed(sessions) == ["one", "two"]
+        dump(view(root, "agent", "one", owner), turns(2))
+        assert await eventually(latest, "one") == "one"
+        assert await eventually(messages_of_one, 4) == 4
+        view(root, "agent", "one", owner).unlink()
+        assert await eventually(lambda: listed(sessions), ["two"]) == ["two"]
+        assert await eventually(count, 1) == 1
+        dump(view(root, "other", "three", owner), turn("hello"))
+        assert await eventually(count, 2) == 2
+
+
+async def test_the_store_may_be_reached_by_a_link(tmp_path: Path) -> None:
+    real, linked = tmp_path / "real", tmp_path / "linked"
+    real.mkdir()
+    linked.symlink_to(real)
+    async with open_store(linked) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        assert await listed(sessions) == ["one"]
+        dump(view(real, "agent", "two"), turn("hello"))
+        assert await eventually(lambda: listed(sessions), ["one", "two"]) == ["one", "two"]
+
+
+# In turn
+
+
+@pytest.mark.parametrize("form", ["same", "older"])
+async def test_a_file_program_and_mythline_write_in_turn(root: Path, form: str) -> None:
+    file = view(root, "agent", "shared")
+    expected: list[str] = []
+    with program("file_program", str(file), form) as other:
+        async with open_store(root) as store:
+            sessions = store.sessions("agent")
+            ids: list[str] = []
+            for number in range(25):
+                assert ask(other, f"theirs {number}") == str(len(expected))
+                expected += said(turn(f"theirs {number}"))
+                conversation = await sessions.load("shared")
+                assert conversation is not None
+                assert said(conversation.messages) == expected
+                if number % 2:
+                    conversation.messages += turn(f"ours {number}")
+                    await sessions.save(conversation)
+                else:
+                    await sessions.append("shared", turn(f"ours {number}"))
+                expected += said(turn(f"ours {number}"))
+                await store.settle(sessions._key("shared"))
+                assert file_said(file) == expected
+                found = await entry_ids(sessions, "shared")
+                assert found[: len(ids)] == ids, "a message that stayed lost its entry"
+                ids = found
+            assert (await sessions.info("shared")).branches == ()
+    assert file_said(file) == expected
+    assert len(expected) == 100
+
+
+async def test_in_turn_without_waiting_for_the_view(root: Path) -> None:
+    """A program that adds to a view which is behind loses nothing, nor does the session."""
+    file = view(root, "agent", "big")
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("big")
+        await sessions.append("big", turn("start", "x" * 100_000))
+        await store.settle(sessions._key("big"))
+        for number in range(5):
+            seen = messages_in(file)
+            await sessions.append("big", turn(f"ours {number}"))  # the view follows later
+            dump(file, [*seen, *turn(f"theirs {number}")])
+            history = await said_in(sessions, "big")
+            assert history[-4:] == said(turn(f"ours {number}") + turn(f"theirs {number}"))
+            await store.settle(sessions._key("big"))
+            assert file_said(file) == history
+        assert (await sessions.info("big")).branches == ()
+
+
+# Being written
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
+@pytest.mark.parametrize("cut", [0, 1, 2, 40, -3])
+async def test_a_file_that_is_half_written(root: Path, known: bool, cut: int) -> None:
+    file = view(root, "agent", "one")
+    whole = json.dumps(to_jsonable_python(turns(3)), indent=2)
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("other")
+        if known:
+            dump(file, turns(2))
+            assert await listed(sessions) == ["one", "other"]
+            assert await said_in(sessions, "one") == said(turns(2))
+        with file.open("w") as opened:
+            opened.write(whole[:cut])
+            opened.flush()
+            assert await sessions.exists("one") == known
+            assert ("one" in await listed(sessions)) == known
+            if known:
+                assert await said_in(sessions, "one") == said(turns(2))
+            opened.write(whole[cut:] if cut else whole)
+        assert await said_in(sessions, "one") == said(turns(3))
+        assert await eventually(lambda: listed(sessions), ["one", "other"]) == ["one", "other"]
+        assert (await sessions.info("one")).branches == ()
+    assert json.loads(file.read_bytes()) == json.loads(whole)
+
+
+async def test_a_file_that_is_written_slowly_is_never_lost(root: Path) -> None:
+    file = view(root, "agent", "one")
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        await sessions.append("one", turns(2))
+        await store.settle(sessions._key("one"))
+        await sessions.list()
+        for number in range(10):
+            whole = json.dumps(
+                to_jsonable_python([*messages_in(file), *turn(f"more {number}")]), indent=2
+            )
+            with file.open("w") as opened:
+                for start in range(0, len(whole), 500):
+                    opened.write(whole[start : start + 500])
+                    opened.flush()
+                    assert len(await said_in(sessions, "one")) in (4 + 2 * number, 6 + 2 * number)
+            assert (await said_in(sessions, "one"))[-1] == f"more {number}!"
+        assert (await sessions.info("one")).branches == ()
+        assert len(await entry_ids(sessions, "one")) == 24
+
+
+async def test_a_turn_that_is_saved_while_another_program_writes_is_kept(root: Path) -> None:
+    file = view(root, "agent", "one")
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        await sessions.append("one", turns(2))
+        await store.settle(sessions._key("one"))
+        theirs = json.dumps(to_jsonable_python([*turns(2), *turn("theirs")]))
+        with file.open("w") as opened:  # the file is empty from here on
+            await sessions.append("one", turn("ours"))
+            await in_time(store.settle(sessions._key("one")))
+            opened.write(theirs)
+        history = await said_in(sessions, "one")
+        assert "theirs!" in history
+        everything = history + [
+            text
+            for tip in (await sessions.info("one")).branches
+            for text in said(e.message for e in await sessions.read_history(tip))
+        ]
+        assert "ours!" in everything
+
+        async def shown() -> list[str]:
+            return file_said(file)
+
+        assert await eventually(shown, history, within=5) == history
+
+
+# Many
+
+
+async def test_a_list_of_many_files_is_whole_at_once(root: Path) -> None:
+    folder = view(root, "agent", "x").parent
+    folder.mkdir(parents=True)
+    data = json.dumps(to_jsonable_python(turn("hello")), indent=2)
+    for number in range(3000):
+        (folder / f"s{number}.json").write_text(data)
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        page = await sessions.list(limit=1000)
+        assert len(page) == 1000
+        assert all(info.message_count == 2 for info in page)
+        seen = [info.session_id for info in page]
+        while page.next_cursor is not None:
+            page = await sessions.list(limit=1000, cursor=page.next_cursor)
+            seen += [info.session_id for info in page]
+        assert len(seen) == len(set(seen)) == 3000
+        (agent,) = await store.agents(None)
+        assert agent.session_count == 3000
+
+
+async def test_a_first_list_does_not_wait_for_files_of_others(root: Path) -> None:
+    data = json.dumps(to_jsonable_python(turns(20)), indent=2)
+    for agent in ("large", "larger", "largest"):
+        folder = view(root, agent, "x").parent
+        folder.mkdir(parents=True)
+        for number in range(1500):
+            (folder / f"s{number}.json").write_text(data)
+    dump(view(root, "small", "one"), turn("hello"))
+    async with open_store(root) as store:
+        for agent in ("large", "larger", "largest"):
+            assert len(await store.sessions(agent).list(limit=5)) == 5
+        assert await listed(store.sessions("small")) == ["one"]

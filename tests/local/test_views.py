@@ -1,0 +1,465 @@
+"""Views: valid JSON with one message a line at all times, and what is stored once it is quiet."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic_ai.messages import (
+    BinaryContent,
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    UserPromptPart,
+)
+
+from mythline import open_store
+from mythline.local import foreign, layout, views
+from mythline.sessions import AgentSessions
+
+from .support import (
+    LONG,
+    ask,
+    dump,
+    eventually,
+    exported,
+    file_said,
+    in_time,
+    leftovers,
+    lines_of,
+    listed,
+    messages_in,
+    program,
+    read,
+    said,
+    said_in,
+    turn,
+    turns,
+    view,
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+async def settled(sessions: AgentSessions, session_id: str) -> None:
+    await in_time(sessions.store.settle(sessions._key(session_id)))
+
+
+async def test_a_view_is_the_history_one_message_a_line(root: Path) -> None:
+    odd: list[ModelMessage] = [
+        *turn("a\nb\r\n\u2028\u2029\x85\x00", '"quotes" \\ [1, {"a": ]}'),
+        ModelRequest(
+            parts=[
+                UserPromptPart(["see", BinaryContent(bytes(range(256)), media_type="image/png")])
+            ]
+        ),
+        *turn("", "漢字 🐉"),
+    ]
+    file = view(root, "agent", "one")
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        assert file.read_bytes() == b"[]\n" == await exported(sessions, "one")
+        await sessions.append("one", odd)
+        await settled(sessions, "one")
+        found = lines_of(file.read_bytes())
+        assert len(found) == 5
+        assert found == read(file) == json.loads(await exported(sessions, "one"))
+        assert file.read_bytes() == await exported(sessions, "one")
+        assert (await sessions.info("one")).size == file.stat().st_size
+        (image,) = (await sessions.history("one"))[2].parts
+        assert image.content[1].data == bytes(range(256))
+        assert said((await sessions.history("one"))[:2]) == said(odd[:2])
+
+
+async def test_a_foreign_file_becomes_one_message_a_line_when_it_goes_on(root: Path) -> None:
+    file = view(root, "agent", "one")
+    dump(file, turns(3))
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        assert (await sessions.info("one")).size == file.stat().st_size
+        await sessions.append("one", turn("on"))
+        await settled(sessions, "one")
+        assert len(lines_of(file.read_bytes())) == 8
+        assert file.read_bytes() == await exported(sessions, "one")
+
+
+async def test_a_view_of_any_size_shows_everything_after_a_settle_and_a_close(root: Path) -> None:
+    large = view(root, "agent", "large")
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("large")
+        for number in range(4):
+            await sessions.append("large", turn(f"{number}", "x" * 50_000))
+        await settled(sessions, "large")
+        assert large.read_bytes() == await exported(sessions, "large")
+        await sessions.append("large", turn("later"))
+
+        async def shown() -> str:
+            return file_said(large)[-1]
+
+        assert await eventually(shown, "later!") == "later!"  # without being asked to
+        await sessions.append("large", turn("last"))
+    assert file_said(large)[-1] == "last!"
+    assert len(lines_of(large.read_bytes())) == 12
+    assert leftovers(root) == []
+
+
+async def test_forks_branches_and_deletions_are_shown(root: Path) -> None:
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        await sessions.append("one", turns(3))
+        fork = await sessions.fork("one", at=2, new_conversation_id="fork")
+        assert file_said(view(root, "agent", "fork")) == said(turns(1)) == said(fork.messages)
+        revision = (await sessions.info("one")).revision
+        await sessions.branch("one", at=4, expected_revision=revision)
+        assert file_said(view(root, "agent", "one")) == said(turns(2))
+        await sessions.append("fork", turn("on"))
+        await sessions.delete("one")
+        assert not view(root, "agent", "one").exists()
+        await settled(sessions, "fork")
+        assert file_said(view(root, "agent", "fork")) == said(turns(1) + turn("on"))
+        await sessions.purge("fork")
+        assert not view(root, "agent", "fork").exists()
+        array = ModelMessagesTypeAdapter.dump_json(turns(2))
+        await sessions.import_(array, session_id="three")
+        assert file_said(view(root, "agent", "three")) == said(turns(2))
+        await sessions.import_(b"[]", session_id="three", on_conflict="replace")
+        assert read(view(root, "agent", "three")) == []
+        assert await sessions.delete_all() == 1
+        assert not view(root, "agent", "three").exists()
+
+
+@pytest.mark.parametrize(
+    ("saves", "text"), [(500, "small"), (60, "large " * 15_000)], ids=["small", "large"]
+)
+async def test_a_reader_never_sees_half_a_view(root: Path, saves: int, text: str) -> None:
+    file = view(root, "agent", "one")
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        await sessions.append("one", turn("first", text))
+        await settled(sessions, "one")
+        with program("watch_view", str(file)) as reader:
+            assert ask(reader, "start") == "started"
+            for number in range(saves):
+                await sessions.append("one", turn(f"{number}"))
+                if number % 20 == 0:
+                    await settled(sessions, "one")
+            await settled(sessions, "one")
+            result = json.loads(ask(reader, "stop"))
+        assert result["problems"] == []
+        assert result["reads"] > 50
+        assert result["versions"] > 2
+        assert len(lines_of(file.read_bytes())) == 2 + 2 * saves
+
+
+# Off
+
+
+async def test_without_views_there_are_no_files_and_none_is_read(root: Path) -> None:
+    dump(view(root, "agent", "theirs"), turn("hello"))
+    async with open_store(root, views=False) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        await sessions.append("one", turns(2))
+        await settled(sessions, "one")
+        assert await listed(sessions) == ["one"]
+        assert not await sessions.exists("theirs")
+        await sessions.create("theirs-2")
+        await sessions.delete("theirs-2")
+    assert sorted(path.name for path in root.rglob("*.json")) == ["theirs.json"]
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        assert await listed(sessions) == ["one", "theirs"]
+
+        async def shown() -> bool:
+            return view(root, "agent", "one").exists()
+
+        assert await eventually(shown)
+        assert file_said(view(root, "agent", "one")) == said(turns(2))
+
+
+async def test_a_session_of_both_is_joined_when_views_are_on_again(root: Path) -> None:
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        await sessions.append("one", turns(2))
+    file = view(root, "agent", "one")
+    async with open_store(root, views=False) as store:
+        await store.sessions("agent").append("one", turn("ours"))
+    dump(file, [*messages_in(file), *turn("theirs")])
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        expected = said(turns(2) + turn("ours") + turn("theirs"))
+        assert await said_in(sessions, "one") == expected
+        await settled(sessions, "one")
+        assert file_said(file) == expected
+
+
+# Behind, and caught up
+
+
+async def test_stale_views_are_brought_up_to_date_at_the_next_open(root: Path) -> None:
+    count = 1200
+    async with open_store(root, views=False) as store:
+        sessions = store.sessions("agent")
+
+        async def make(number: int) -> None:
+            await sessions.create(f"s{number}")
+            await sessions.append(f"s{number}", turn(f"{number}"))
+
+        for start in range(0, count, 100):
+            await asyncio.gather(*(make(number) for number in range(start, start + 100)))
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await settled(sessions, "s700")
+        assert file_said(view(root, "agent", "s700")) == ["700", "700!"]
+        await sessions.append("s1199", turn("more"))
+
+        async def missing() -> int:
+            return count - len(list((root / "agent/context_memory").glob("*.json")))
+
+        assert await eventually(missing, 0, within=LONG / 2) == 0
+        await settled(sessions, "s1199")
+        assert file_said(view(root, "agent", "s1199")) == ["1199", "1199!", "more", "more!"]
+    for number in range(0, count - 1, 97):
+        assert file_said(view(root, "agent", f"s{number}")) == [f"{number}", f"{number}!"]
+    assert leftovers(root) == []
+
+
+async def test_a_close_at_once_after_an_open_leaves_valid_views(root: Path) -> None:
+    async with open_store(root, views=False) as store:
+        for number in range(50):
+            await store.sessions("agent").create(f"s{number}")
+    for _ in range(10):
+        async with open_store(root):
+            pass
+    for file in (root / "agent").rglob("*.json"):
+        assert read(file) == []
+
+
+async def test_a_store_can_be_opened_again(root: Path) -> None:
+    store = open_store(root)
+    for number in range(3):
+        async with store:
+            sessions = store.sessions("agent")
+            await in_time(sessions.create(f"s{number}"), 10)
+            await in_time(sessions.append(f"s{number}", turn("hello")), 10)
+            await settled(sessions, f"s{number}")
+            assert file_said(view(root, "agent", f"s{number}")) == ["hello", "hello!"]
+            dump(view(root, "agent", f"theirs{number}"), turn("hello"))
+            assert len(await listed(sessions)) == 2 * number + 2
+    await store.close()
+
+
+async def test_every_method_of_a_store_that_is_not_open_says_so(root: Path) -> None:
+    from mythline.errors import StoreClosed
+
+    store = open_store(root)
+    sessions = store.sessions("agent")
+    before = {thread.ident for thread in threading.enumerate()}
+    for state in ("never opened", "closed"):
+        if state == "closed":
+            async with store:
+                await sessions.create("one")
+        for make in (
+            lambda: sessions.create("two"),
+            lambda: sessions.create(),
+            lambda: sessions.exists("one"),
+            lambda: sessions.info("one"),
+            lambda: sessions.latest(),
+            lambda: sessions.list(),
+            lambda: sessions.entries("one"),
+            lambda: sessions.transcript("one"),
+            lambda: sessions.append("one", turn("x")),
+            lambda: sessions.load("one"),
+            lambda: sessions.save_history("one", turn("x")),
+            lambda: sessions.export("one"),
+            lambda: sessions.import_(b"[]"),
+            lambda: sessions.delete("one"),
+            lambda: sessions.purge("one"),
+            lambda: sessions.delete_all(),
+            lambda: sessions.list_conversations(),
+            lambda: store.agents(None),
+        ):
+            with pytest.raises(StoreClosed):
+                await in_time(make(), 10)
+        assert root.exists() == (state == "closed"), "something was made"
+    await store.close()
+    left = [
+        thread.name
+        for thread in threading.enumerate()
+        if thread.ident not in before and thread.name.startswith("mythline")
+    ]
+    assert left == []
+
+
+# In the moment of a publication
+
+
+async def test_a_file_that_appears_in_the_moment_of_publication_is_not_lost(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program makes the file between the store's look at the place and its rename."""
+    file = view(root, "agent", "one")
+    name = "remember_folder"
+    original = getattr(views, name)
+    done = threading.Event()
+
+    def racing(*arguments: Any) -> Any:
+        found = original(*arguments)
+        if not done.is_set():
+            done.set()
+            dump(file, turn("theirs"))
+        return found
+
+    monkeypatch.setattr(views, name, racing)
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        with contextlib.suppress(Exception):
+            await in_time(sessions.create("one"))
+        assert done.is_set()
+        await sessions.append("one", turn("ours"))
+        await settled(sessions, "one")
+        assert await said_in(sessions, "one") == said(turn("theirs") + turn("ours"))
+        assert file_said(file) == said(turn("theirs") + turn("ours"))
+
+
+@pytest.mark.parametrize("how", ["in place", "renamed over", "removed", "link"])
+async def test_a_view_that_changes_in_the_moment_of_publication_is_taken_in(
+    root: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Another program writes between the store's look at a view and the change of places."""
+    file = view(root, "agent", "one")
+    secret = root.parent / "secret.json"
+    original = views.exchange
+    done = threading.Event()
+    armed = threading.Event()
+
+    def racing(folder: int, one: str, other: str) -> bool:
+        if armed.is_set() and not done.is_set():
+            done.set()
+            if how == "in place":
+                dump(file, [*turn("first"), *turn("theirs")])
+            elif how == "renamed over":
+                beside = root / "new.json"
+                dump(beside, [*turn("first"), *turn("theirs")])
+                beside.replace(file)
+            elif how == "removed":
+                file.unlink()
+            else:
+                dump(secret, turn("secret"))
+                file.unlink()
+                file.symlink_to(secret)
+        return original(folder, one, other)
+
+    monkeypatch.setattr(views, "exchange", racing)
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        await sessions.append("one", turn("first"))
+        await settled(sessions, "one")
+        armed.set()
+        await sessions.append("one", turn("ours"))
+        await settled(sessions, "one")
+        assert done.is_set()
+        if how == "removed":
+            if await sessions.exists("one"):
+                assert await said_in(sessions, "one") == said(turn("first") + turn("ours"))
+        elif how == "link":
+            assert await said_in(sessions, "one") == said(turn("first") + turn("ours"))
+            assert file_said(secret) == said(turn("secret"))
+        else:
+            info = await sessions.info("one")
+            everything = await said_in(sessions, "one") + [
+                text
+                for tip in info.branches
+                for text in said(e.message for e in await sessions.read_history(tip))
+            ]
+            assert {"first!", "ours!", "theirs!"} <= set(everything)
+
+            async def shown() -> list[str]:
+                return file_said(file)
+
+            wanted = await said_in(sessions, "one")
+            assert await eventually(shown, wanted) == wanted
+    assert [name for name in leftovers(root) if name.endswith(".tmp")] == []
+
+
+@pytest.mark.parametrize("missing", ["exchange", "identity", "both"])
+async def test_it_works_where_the_system_has_no_such_call(
+    root: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    if missing != "identity":
+        monkeypatch.setattr(views, "exchange", lambda *_: False)
+    if missing != "exchange":
+        for module in (views, foreign, layout):
+            monkeypatch.setattr(module, "identity", lambda _: None)
+    file = view(root, "agent", "one")
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        await sessions.append("one", turns(2))
+        await settled(sessions, "one")
+        assert file_said(file) == said(turns(2))
+        dump(file, turns(3))
+        assert await said_in(sessions, "one") == said(turns(3))
+        await sessions.append("one", turn("on"))
+        await settled(sessions, "one")
+        assert file_said(file) == said(turns(3) + turn("on"))
+        await sessions.list()
+        file.unlink()
+        if missing == "exchange":
+            assert not await sessions.exists("one")
+        else:  # in doubt it is written again
+
+            async def back() -> bool:
+                assert await sessions.exists("one")
+                return file.exists()
+
+            assert await eventually(back)
+            assert file_said(file) == said(turns(3) + turn("on"))
+            assert await listed(sessions) == ["one"]
+    assert leftovers(root) == []
+
+
+@pytest.mark.parametrize("kind", ["hard link", "link", "fifo", "directory"])
+async def test_what_lies_where_a_view_is_prepared_is_not_written_to(root: Path, kind: str) -> None:
+    secret = root.parent / "secret.txt"
+    secret.write_text("secret")
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        writer = next(t for t in threading.enumerate() if t.name == "mythline-views")
+        beside = root / f"agent/context_memory/.one.{os.getpid()}-{writer.ident}.tmp"
+        if kind == "hard link":
+            beside.hardlink_to(secret)
+        elif kind == "link":
+            beside.symlink_to(secret)
+        elif kind == "fifo":
+            os.mkfifo(beside)
+        else:
+            beside.mkdir()
+        await in_time(sessions.append("one", turn("hello")), 10)
+        try:
+            await in_time(store.settle(sessions._key("one")), 5)
+            settles = True
+        except TimeoutError:  # blocked in open(): let the store close
+            settles = False
+            reader = os.open(beside, os.O_RDONLY | os.O_NONBLOCK)
+            beside.unlink()
+            os.close(reader)
+        assert settles
+        assert await said_in(sessions, "one") == ["hello", "hello!"]
+    assert secret.read_text() == "secret"
