@@ -49,7 +49,7 @@ def _arguments() -> tuple[Options, list[str]]:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of: {' '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller stores")
     parser.add_argument("--sessions", type=int, help="in the large store (100000; quick: 10000)")
-    parser.add_argument("--messages", type=int, default=10_000, help="in the long session")
+    parser.add_argument("--messages", type=int, help="in the long session (10000; quick: 2000)")
     parser.add_argument(
         "--directory", type=Path, default=Path(tempfile.gettempdir()), help="the disk to measure"
     )
@@ -58,7 +58,8 @@ def _arguments() -> tuple[Options, list[str]]:
     if unknown:
         parser.error(f"no such part: {' '.join(sorted(unknown))}")
     sessions = given.sessions or (10_000 if given.quick else 100_000)
-    options = Options(given.directory, given.quick, sessions, given.messages)
+    messages = given.messages or (2_000 if given.quick else 10_000)
+    options = Options(given.directory, given.quick, sessions, messages)
     return options, given.parts or list(PARTS)
 
 

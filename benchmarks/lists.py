@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -17,6 +18,7 @@ from mythline.sessions import AgentSessions
 
 from .material import AGENT, Options, many, scratch, turn
 from .measure import Check, Figure, Line, compare
+from .startup import call
 
 FEW = 100
 BOUND = 2.0
@@ -54,6 +56,7 @@ async def run(options: Options) -> Iterator[Line]:
                 await many(store, size, bodies)
         found += await _opening(options, large, small)
         found += await _asking(options, large, small)
+        found.append(await _command(options, large, small))
     return iter(found)
 
 
@@ -63,8 +66,23 @@ async def _opening(options: Options, large: Path, small: Path) -> list[Line]:
             pass
 
     what = f"open and close, {options.sessions:,} sessions / {FEW}"
-    work = lambda: cycle(large), lambda: cycle(small)
-    return [await compare(what, *work, rounds=options.rounds(75), bound=BOUND)]
+    rounds = options.rounds(75)
+    return [
+        await compare(what, lambda: cycle(large), lambda: cycle(small), rounds=rounds, bound=BOUND)
+    ]
+
+
+async def _command(options: Options, large: Path, small: Path) -> Line:
+    """A process that lists and is gone: what it begins in the background is in its way."""
+    start = [sys.executable, "-m", "mythline", "list", "--limit", "50", "--store"]
+    return await compare(
+        f"mythline list, {options.sessions:,} sessions / {FEW}",
+        lambda: call([*start, str(large)]),
+        lambda: call([*start, str(small)]),
+        rounds=3 if options.quick else 5,
+        warm=1,
+        note="to be within 0.5 s",
+    )
 
 
 async def _asking(options: Options, large: Path, small: Path) -> list[Line]:
@@ -85,16 +103,16 @@ async def _asking(options: Options, large: Path, small: Path) -> list[Line]:
         found.append(Figure("first list after open", first_list, first_of_few))
         found.append(Figure("… until its folder was compared", compared))
         mine, theirs = calls(options.sessions), calls(FEW)
-        for name in mine:
-            found.append(
-                await compare(
-                    f"{name}, of {options.sessions:,} sessions / {FEW}",
-                    lambda name=name: mine[name](of_many),
-                    lambda name=name: theirs[name](of_few),
-                    rounds=options.rounds(300),
-                    bound=BOUND,
-                )
+        found += [
+            await compare(
+                f"{name}, of {options.sessions:,} sessions / {FEW}",
+                lambda name=name: mine[name](of_many),
+                lambda name=name: theirs[name](of_few),
+                rounds=options.rounds(300),
+                bound=BOUND,
             )
+            for name in mine
+        ]
         found += await _plans(many_store, of_many, mine)
     return found
 

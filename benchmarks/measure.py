@@ -84,6 +84,7 @@ async def compare(
     rounds: int,
     bound: float | None = None,
     before: Work | None = None,
+    warm: int = WARM,
     note: str = "",
 ) -> Figure:
     """Let both sides take turns for `rounds` rounds, and compare their medians.
@@ -94,7 +95,7 @@ async def compare(
     changes its pace between blocks doesn't change the ratio.
     """
     pairs: list[tuple[float, float]] = []
-    for number in range(-WARM, rounds):
+    for number in range(-warm, rounds):
         if number == 0:
             settle_memory()
         if before is not None:
@@ -106,7 +107,7 @@ async def compare(
             other = await timed(peer)
             one = await timed(ours)
         pairs.append((one, other))
-    return figure(what, pairs[WARM:], bound=bound, note=note)
+    return figure(what, pairs[warm:], bound=bound, note=note)
 
 
 def figure(

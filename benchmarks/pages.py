@@ -26,23 +26,28 @@ async def run(options: Options) -> Iterator[Line]:
                 "short": (await sessions.entries("short")).entries[SHORT // 2].entry_id,
             }
 
+            def edges(name: str, how: str) -> tuple[str | None, str | None]:
+                return middle[name] if how == "before" else None, (
+                    middle[name] if how == "after" else None
+                )
+
             def entries(name: str, how: str) -> object:
-                where = {} if how == "last" else {how: middle[name]}
-                return sessions.entries(name, limit=LIMIT, **where)
+                before, after = edges(name, how)
+                return sessions.entries(name, limit=LIMIT, before=before, after=after)
 
             def transcript(name: str, how: str) -> object:
-                where = {} if how == "last" else {how: middle[name]}
-                return sessions.transcript(name, limit=LIMIT, **where)
+                before, after = edges(name, how)
+                return sessions.transcript(name, limit=LIMIT, before=before, after=after)
 
             for what, page in ("messages", entries), ("transcript", transcript):
-                for how in "last", "before", "after":
-                    found.append(
-                        await compare(
-                            f"page of {what}, {how}, of {options.messages:,} / {SHORT}",
-                            lambda page=page, how=how: page("long", how),
-                            lambda page=page, how=how: page("short", how),
-                            rounds=options.rounds(300),
-                            bound=2.0,
-                        )
+                found += [
+                    await compare(
+                        f"page of {what}, {how}, of {options.messages:,} / {SHORT}",
+                        lambda page=page, how=how: page("long", how),
+                        lambda page=page, how=how: page("short", how),
+                        rounds=options.rounds(300),
+                        bound=2.0,
                     )
+                    for how in ("last", "before", "after")
+                ]
     return iter(found)

@@ -26,7 +26,7 @@ LONGEST = 60  # messages, at which a short session makes way for another
 
 def bare(path: Path) -> Callable[[bytes], object]:
     """An insert by itself: WAL, `synchronous=FULL`, a transaction and a sync for each."""
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("CREATE TABLE turns (n INTEGER PRIMARY KEY, body BLOB NOT NULL)")
@@ -108,8 +108,27 @@ async def _against_bare(options: Options, path: Path, where: str) -> list[Line]:
                     )
                 )
             if views:
+                found.append(await _beside_loop(options, sessions, turns, insert, where))
                 found.append(await _together(options, sessions, turns, insert, where))
     return found
+
+
+async def _beside_loop(
+    options: Options,
+    sessions: AgentSessions,
+    turns: Turns,
+    insert: Callable[[bytes], object],
+    where: str,
+) -> Figure:
+    """Against the insert as async code makes it, which mustn't block the event loop."""
+    short = Short(sessions, "beside", turns)
+    return await compare(
+        f"save a turn / to_thread(bare insert){where}",
+        short.save,
+        lambda: asyncio.to_thread(insert, turns.body()),
+        rounds=options.rounds(600),
+        before=short.prepare,
+    )
 
 
 async def _together(

@@ -30,8 +30,8 @@ async def run(options: Options) -> Iterator[Line]:
         found.append(
             await compare(
                 f"{what} / bare Python",
-                lambda command=command: _call(command),
-                lambda: _call(bare),
+                lambda command=command: call(command),
+                lambda: call(bare),
                 rounds=rounds,
             )
         )
@@ -41,15 +41,15 @@ async def run(options: Options) -> Iterator[Line]:
             await many(store, 100, messages.dump(turn()))
         command = [sys.executable, "-m", "mythline", "list", "--store", str(path / "store")]
         try:
-            _call(command)
+            call(command)
         except subprocess.CalledProcessError as error:
             found.append(Skipped("mythline list", f"it ends with {error.returncode}"))
         else:
             found.append(
                 await compare(
                     "mythline list, 100 sessions / bare Python",
-                    lambda: _call(command),
-                    lambda: _call(bare),
+                    lambda: call(command),
+                    lambda: call(bare),
                     rounds=rounds,
                     note="to be within 0.5 s",
                 )
@@ -57,7 +57,8 @@ async def run(options: Options) -> Iterator[Line]:
     return iter(found)
 
 
-def _call(command: list[str]) -> None:
+def call(command: list[str]) -> None:
+    """Run a program to its end."""
     subprocess.run(command, check=True, capture_output=True)
 
 

@@ -24,7 +24,7 @@ async def _work(path: Path, saves: int, at_once: int, checkpoints: bool) -> None
     from mythline.local import database
 
     if not checkpoints:
-        database.CHECKPOINT_PAGES = 0  # pyright: ignore[reportAttributeAccessIssue]
+        database.CHECKPOINT_PAGES = 0
     async with open_store(path) as store:
         sessions = store.sessions(AGENT)
         conversations = [await filled(sessions, f"session-{n}", 2) for n in range(at_once)]
@@ -60,10 +60,12 @@ def _count(path: Path, saves: int, at_once: int, checkpoints: bool) -> int | Non
     report = path.with_suffix(".strace")
     command = ["strace", "-f", "-c", "-e", "trace=fsync,fdatasync", "-o", str(report)]
     work = [sys.executable, "-m", __name__, str(path), str(saves), str(at_once)]
-    done = subprocess.run([*command, *work, str(int(checkpoints))], capture_output=True, text=True)
+    work.append(str(int(checkpoints)))
+    done = subprocess.run([*command, *work], check=False, capture_output=True)
     if done.returncode or not report.exists():
         return None
-    counted = re.findall(r"^(?:\s*[\d.]+){3}\s+(\d+).*f(?:data)?sync$", report.read_text(), re.MULTILINE)
+    line = r"^(?:\s*[\d.]+){3}\s+(\d+).*f(?:data)?sync$"
+    counted = re.findall(line, report.read_text(), re.MULTILINE)
     return sum(map(int, counted))
 
 

@@ -73,6 +73,11 @@ class StoredConversations(ConversationStore):
             return await self.store.get(key)
         return await self.store.get(self._key(session_id), shared=self.owner is None)
 
+    @property
+    def _reach(self) -> str | None:
+        """Whose entries are within reach."""
+        return self.owner if self._scope is None else self._scope
+
     def skipping_unreadable(self) -> Self:
         """The same, leaving out what the installed Pydantic AI can't read."""
         skipping = copy.copy(self)
@@ -159,12 +164,16 @@ class StoredConversations(ConversationStore):
 
         Its id is generated in Mythline's form unless `new_conversation_id` gives one.
         """
+        if new_conversation_id is None:
+            new_conversation_id = ids.new_session_id()
+            while await self._find(new_conversation_id) is not None:
+                new_conversation_id = ids.new_session_id()
         return await ConversationStore.fork(
             self._in_scope(source_scope),
             conversation_id,
             at=at,
             from_entry=from_entry,
-            new_conversation_id=new_conversation_id or ids.new_session_id(),
+            new_conversation_id=new_conversation_id,
             scope=scope,
             source_scope=source_scope,
         )
@@ -192,7 +201,7 @@ class StoredConversations(ConversationStore):
         """The records, the one saved last first."""
         if self.owner is not None and scope not in (None, self.owner):
             return []
-        owner = scope if self.owner is None else self.owner
+        owner = ids.check_owner(scope) if self.owner is None else self.owner
         found = await self.store.records(owner, self.agent_id, limit=limit)
         return [_record(details) for details in found]
 
@@ -202,7 +211,7 @@ class StoredConversations(ConversationStore):
         """The entries from the first up to `head_id`, in order, or the last `limit`."""
         if head_id is None:
             return []
-        found = await self.store.line(self.owner, self.agent_id, head_id, limit=limit)
+        found = await self.store.line(self._reach, self.agent_id, head_id, limit=limit)
         if found is None:
             raise EntryNotFound(head_id)
         return [
@@ -216,7 +225,7 @@ class StoredConversations(ConversationStore):
         Raises:
             EntryNotFound: A `LookupError`, if no session here reaches it.
         """
-        found = await self.store.line(self.owner, self.agent_id, entry_id, limit=1)
+        found = await self.store.line(self._reach, self.agent_id, entry_id, limit=1)
         if not found:
             raise EntryNotFound(entry_id)
         ((entry, message),) = read_entries(found, False)
@@ -236,10 +245,6 @@ class StoredConversations(ConversationStore):
         owner = record.scope if self.owner is None else self.owner
         key = SessionKey(ids.check_owner(owner), self.agent_id, ids.check_session_id(identity))
         shared = self.owner is None
-        if expected_revision is None and shared:
-            unowned = SessionKey(None, self.agent_id, identity)
-            if await self.store.get(unowned, shared=True):
-                raise ConversationConflict(identity)
         bodies = messages.dump(entry.message for entry in new_entries)
         deferred = record.deferred_tool_requests
         save = Save(
@@ -258,8 +263,9 @@ class StoredConversations(ConversationStore):
             forked_from=record.forked_from,
             forked_at=record.forked_at,
             updated=to_micros(record.updated_at),
-            reach=self.owner,
+            reach=self._reach,
             shared_id=shared and record.scope is not None,
+            id_alone=shared,
         )
         try:
             await self.store.save(key, save)
@@ -306,7 +312,7 @@ def read_entries(
     entries: Sequence[StoredEntry], skip_unreadable: bool
 ) -> list[tuple[StoredEntry, ModelMessage]]:
     """The message of each entry; those that can't be read are an error, or left out."""
-    bodies = [entry.body for entry in entries]
+    bodies = [messages.stamped(entry.body, entry.entry_id) for entry in entries]
     try:
         return list(zip(entries, messages.read(bodies), strict=True))
     except pydantic.ValidationError as error:

@@ -16,11 +16,14 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
+from uuid import UUID
 
 from . import legacy
 from .errors import InvalidMessages
+from .models import from_micros
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
@@ -32,6 +35,7 @@ PIECE = 256 << 10
 _BREAKS = re.compile(rb"[\r\n]\s*")
 _BLANK = re.compile(r"[ \t\r\n]*")
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
+_WARNINGS = threading.Lock()  # which warnings are ignored is a state of the process
 _DIGITS = re.compile(rb"[0-9]{4301}")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -293,6 +297,34 @@ def _array(bodies: Iterable[bytes]) -> bytes:
     return b"[" + b",".join(bodies) + b"]"
 
 
+def stamped(body: bytes, entry_id: str) -> bytes:
+    """`body` with a time where it has none, so that it reads the same each time.
+
+    Pydantic AI takes the time of reading for a missing one. This is the time at which the entry
+    was stored, which its id tells. Programs other than Pydantic AI leave times out, and versions
+    of it before 0.0.41 those of system prompts.
+    """
+    if body.count(b'"timestamp"') > body.count(b'"system-prompt"'):
+        return body
+    message = json.loads(body)
+    try:
+        moment = from_micros((UUID(entry_id).int >> 80) * 1000)
+    except (ValueError, OverflowError):
+        moment = from_micros(0)
+    stamp = moment.isoformat().replace("+00:00", "Z")
+    if message["kind"] == "response":
+        message.setdefault("timestamp", stamp)
+    for part in message["parts"]:
+        if message["kind"] == "request" and part["part_kind"] in _STAMPED:
+            part.setdefault("timestamp", stamp)
+    return json.dumps(message, ensure_ascii=False).encode()
+
+
+_STAMPED = frozenset(
+    {"system-prompt", "user-prompt", "tool-return", "builtin-tool-return", "retry-prompt"}
+)
+
+
 def readable(bodies: Sequence[bytes]) -> list[ModelMessage | None]:
     """Each message as an object, or `None` where the installed Pydantic AI can't read it."""
     from pydantic import ValidationError
@@ -315,7 +347,11 @@ def parsed(bodies: Sequence[bytes]) -> list[ModelMessage]:
     import pydantic
 
     try:
-        return read(bodies)
+        if sum(map(len, bodies)) <= PIECE:
+            return read(bodies)
+        upgraded = legacy.upgrade(bodies)
+        # Some at a time: pydantic-core lets no other thread run while it validates.
+        return [message for some in _some(upgraded) for message in read(some)]
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = " → ".join(str(step) for step in first["loc"])
@@ -335,6 +371,29 @@ def checked(data: bytes) -> list[bytes]:
     return bodies
 
 
+def _some(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """`bodies` in runs of about `PIECE` bytes."""
+    start = size = 0
+    for index, body in enumerate(bodies):
+        size += len(body)
+        if size >= PIECE:
+            yield bodies[start : index + 1]
+            start, size = index + 1, 0
+    if start < len(bodies):
+        yield bodies[start:]
+
+
+def incoming(data: bytes, *, trusted: bool) -> list[bytes]:
+    """The messages of a JSON array to be imported, sanitized unless they are trusted.
+
+    Raises:
+        InvalidMessages: If it is no array of messages that Pydantic AI can read.
+    """
+    bodies = split(data, strict=True)
+    found = parsed(bodies)
+    return bodies if trusted else dump(sanitize(found))
+
+
 def sanitize(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
     """Messages of an untrusted source, as Pydantic AI sanitizes those of a client.
 
@@ -345,7 +404,7 @@ def sanitize(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
 
     from pydantic_ai.messages import sanitize_messages
 
-    with warnings.catch_warnings():
+    with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return sanitize_messages(messages)
 

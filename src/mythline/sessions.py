@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, TypeVar
 
-from pydantic_ai.conversation import Conversation
-from pydantic_ai.conversation_store import ConversationConflict, ConversationEntry
+from pydantic_ai.conversation_store import ConversationEntry
 from pydantic_ai.messages import ModelMessage
-from pydantic_ai.usage import RunUsage
 
 from . import ids, messages, transcript
-from .conversations import StoredConversations, read_entries, usage_of
+from .conversations import StoredConversations, read_entries
 from .errors import (
     InvalidInput,
     InvalidMessages,
@@ -33,6 +33,11 @@ from .models import (
 from .store import ANY, Append, Save
 
 MAX_LIMIT: Final = 1000
+MAX_METADATA: Final = 16 << 10
+ASIDE: Final = 64 << 10
+"""Bytes of JSON from which on it is looked through beside the event loop."""
+
+T = TypeVar("T")
 
 OnConflict = Literal["error", "replace", "rename"]
 
@@ -253,7 +258,10 @@ class AgentSessions(StoredConversations):
             IdempotencyMismatch: If the key was used for other messages.
         """
         key = self._key(session_id)
-        bodies = messages.checked(new) if isinstance(new, bytes) else messages.dump(new)
+        if isinstance(new, bytes):
+            bodies = await _aside(len(new), lambda: messages.checked(new))
+        else:
+            bodies = messages.dump(new)
         if not bodies:
             raise InvalidMessages("No messages. A turn has at least one.")
         if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
@@ -288,40 +296,60 @@ class AgentSessions(StoredConversations):
             SessionExists: If something that is no session lies where its view would be.
         """
         key = self._key(session_id)
-        new = messages.dump(history)
+        bodies = messages.dump(history)
         while True:
             details = await self.store.get(key)
             page = None if details is None else await self.store.history(key)
-            if details is not None and page is not None and page.revision == details.revision:
-                stored = [entry.body for entry in page.entries]
-                if stored == new:
-                    return []
-                if stored == new[: len(stored)]:
-                    added = history[len(stored) :]
-                    try:
-                        done = await self.append(
-                            session_id, added, expected_revision=details.revision
-                        )
-                    except (RevisionConflict, SessionNotFound):
-                        continue
-                    parents = [details.head_id, *done.entry_ids]
-                    return [
-                        ConversationEntry(id=identity, parent_id=parent, message=message)
-                        for identity, parent, message in zip(
-                            done.entry_ids, parents, added, strict=False
-                        )
-                    ]
-            conversation = Conversation(
-                messages=list(history),
-                conversation_id=session_id,
-                revision=None if details is None else details.revision,
-                usage=RunUsage() if details is None else usage_of(details),
-            )
+            if details is not None and (page is None or page.revision != details.revision):
+                continue  # it was saved in between
+            stored = () if page is None else page.entries
+            kept, parent_id = _common(stored, bodies, history)
+            is_whole = details is None or parent_id == details.head_id
+            if details is not None and is_whole and kept == len(bodies):
+                return []
+            save = self._goes_on(bodies[kept:], parent_id, details, is_whole=is_whole)
             try:
-                return await self.skipping_unreadable().save(conversation)
-            except ConversationConflict:
+                await self.store.save(key, save)
+            except RevisionConflict:
                 if details is None and not await self.exists(session_id):
                     raise SessionExists(session_id) from None  # a file that is none is there
+                continue
+            return [
+                ConversationEntry(id=entry.entry_id, parent_id=entry.parent_id, message=message)
+                for entry, message in zip(save.entries, history[kept:], strict=True)
+            ]
+
+    def _goes_on(
+        self,
+        bodies: Sequence[bytes],
+        parent_id: str | None,
+        details: SessionDetails | None,
+        *,
+        is_whole: bool,
+    ) -> Save:
+        """A save in which `bodies` follow an entry of the history; the rest of it is a branch."""
+        revision, *entry_ids = ids.new_entry_ids(1 + len(bodies))
+        parents = [parent_id, *entry_ids]
+        branches = (
+            [] if details is None else [tip for tip in details.branches if tip != parents[-1]]
+        )
+        if details is not None and details.head_id and not is_whole:
+            branches.append(details.head_id)
+        return Save(
+            revision=revision,
+            expected=None if details is None else details.revision,
+            head_id=parents[-1],
+            entries=[
+                StoredEntry(identity, parent, body)
+                for identity, parent, body in zip(entry_ids, parents, bodies, strict=False)
+            ],
+            branches=branches,
+            usage=b"{}" if details is None else details.usage,
+            forked_from=None if details is None else details.forked_from,
+            forked_at=None if details is None else details.forked_at,
+            updated=now_micros(),
+            reach=self.owner,
+        )
 
     async def export(self, session_id: str) -> Iterator[bytes]:
         """The current history as a JSON array of messages, one a line, in pieces of bytes.
@@ -356,10 +384,7 @@ class AgentSessions(StoredConversations):
         """
         identity = ids.new_session_id() if session_id is None else session_id
         self._key(identity)
-        bodies = messages.split(data, strict=True)
-        found = messages.parsed(bodies)
-        if not trusted:
-            bodies = messages.dump(messages.sanitize(found))
+        bodies = await _aside(len(data), lambda: messages.incoming(data, trusted=trusted))
         number = 1
         while True:
             renamed = identity if number == 1 else f"{identity[:120]}-{number}"
@@ -369,8 +394,9 @@ class AgentSessions(StoredConversations):
                 continue
             if details is not None and on_conflict == "error":
                 raise SessionExists(renamed)
+            save = self._goes_on(bodies, None, details, is_whole=details is None)
             try:
-                await self.store.save(self._key(renamed), _whole(bodies, details))
+                await self.store.save(self._key(renamed), save)
             except RevisionConflict:
                 if await self.exists(renamed):
                     continue
@@ -381,27 +407,34 @@ class AgentSessions(StoredConversations):
             return await self._details(renamed)
 
 
-def _whole(bodies: Sequence[bytes], details: SessionDetails | None) -> Save:
-    """A save that makes `bodies` the whole history, of a new session or of an old one."""
-    revision, *entry_ids = ids.new_entry_ids(1 + len(bodies))
-    parents = [None, *entry_ids]
-    branches: list[str] = []
-    if details is not None:
-        branches += [*details.branches, *([details.head_id] if details.head_id else [])]
-    return Save(
-        revision=revision,
-        expected=None if details is None else details.revision,
-        head_id=parents[-1],
-        entries=[
-            StoredEntry(identity, parent, body)
-            for identity, parent, body in zip(entry_ids, parents, bodies, strict=False)
-        ],
-        branches=branches,
-        usage=b"{}" if details is None else details.usage,
-        forked_from=None if details is None else details.forked_from,
-        forked_at=None if details is None else details.forked_at,
-        updated=now_micros(),
-    )
+async def _aside(size: int, function: Callable[[], T]) -> T:
+    """What `function` returns, run beside the event loop if it has `size` bytes to look through."""
+    return await asyncio.to_thread(function) if size > ASIDE else function()
+
+
+def _common(
+    stored: Sequence[StoredEntry], bodies: Sequence[bytes], history: Sequence[ModelMessage]
+) -> tuple[int, str | None]:
+    """How many messages of `history` are stored from the start, and the entry they end with.
+
+    What can't be read is in no history that someone holds: it is passed over, and kept.
+    """
+    same = 0
+    for entry, body in zip(stored, bodies, strict=False):
+        if entry.body != body:
+            break
+        same += 1
+    rest = messages.readable([entry.body for entry in stored[same:]])
+    kept, parent_id = same, stored[same - 1].entry_id if same else None
+    for entry, message in zip(stored[same:], rest, strict=True):
+        if message is not None:
+            if kept == len(history) or not (
+                message == history[kept] or messages.same(entry.body, bodies[kept])
+            ):
+                break
+            kept += 1
+        parent_id = entry.entry_id
+    return kept, parent_id
 
 
 def _check_limit(limit: int, most: int | None = None) -> None:
@@ -412,15 +445,16 @@ def _check_limit(limit: int, most: int | None = None) -> None:
 def _described(
     title: str | None, tags: Sequence[str], metadata: Mapping[str, Any] | None
 ) -> dict[str, Any]:
+    data = dict(metadata or {})
     if title is not None and len(title) > 200:
         raise InvalidInput("A title has at most 200 characters.")
     if isinstance(tags, str) or len(tags) > 50 or not all(1 <= len(tag) <= 64 for tag in tags):
         raise InvalidInput("A session has at most 50 tags of 1 to 64 characters each.")
-    data = dict(metadata or {})
     try:
-        size = len(messages.dump_plain(data))
+        plain = messages.dump_plain({"title": title, "tags": sorted(set(tags)), "metadata": data})
     except (TypeError, ValueError, RecursionError):
         raise InvalidInput("`metadata` must be a JSON object.") from None
-    if size > 16 << 10:
+    if len(plain) > MAX_METADATA:
         raise InvalidInput("`metadata` has at most 16 KiB as JSON.")
-    return {"title": title or None, "tags": sorted(set(tags)), "metadata": data}
+    described: dict[str, Any] = json.loads(plain)
+    return described | {"title": described["title"] or None}

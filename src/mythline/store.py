@@ -66,9 +66,10 @@ class Save:
         deferred_tool_requests: `DeferredToolRequests` as JSON, or `None`.
         forked_from: The session this one was forked from, and `forked_at` its last shared entry.
         updated: When it was saved, in microseconds since 1970, UTC.
-        reach: Whose sessions the head, parents and branches may come from; `None`: anyone's of
-            this agent.
+        reach: Whose sessions the head, parents and branches may come from; for `None`, those of
+            no owner and those with a `shared_id`.
         shared_id: Whether an ownerless caller may find the session by its id alone.
+        id_alone: Whether a new session's id must be one that no ownerless caller finds.
         title: For a session that is created; `tags` and `metadata` likewise.
     """
 
@@ -84,6 +85,7 @@ class Save:
     updated: int
     reach: str | None = None
     shared_id: bool = False
+    id_alone: bool = False
     title: str | None = None
     tags: Sequence[str] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -228,8 +230,8 @@ class Store(ABC):
     ) -> Sequence[StoredEntry] | None:
         """The entries that lead to `entry_id`, itself the last, oldest first; or the last `limit`.
 
-        `None` unless a session of this agent, and of this owner if there is one, reaches it in
-        its history or a branch.
+        `None` unless a session of this owner and agent reaches it in its history or a branch; or,
+        for no owner, one with a `shared_id`.
         """
 
     @abstractmethod

@@ -196,10 +196,12 @@ async def page(
         placed = list(enumerate(found.entries, found.first))
         for place, entry in placed if forward else reversed(placed):
             new = list(items([entry], include))
-            if kept and count + len(new) > limit:
+            if count and count + len(new) > limit:
                 break
             kept.append((place, entry, new))
             count += len(new)
+            if count >= limit:
+                break
         else:
             if len(placed) == step and (found.has_after if forward else found.has_before):
                 # not enough to show yet: most are tool calls, say

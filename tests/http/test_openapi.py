@@ -179,7 +179,7 @@ def test_requests_made_from_the_description_get_the_answers_it_describes(
     ]
     statuses: Counter[int] = Counter()
     bounds = settings(
-        max_examples=15,
+        max_examples=10,
         deadline=None,
         derandomize=True,
         database=None,
@@ -206,4 +206,4 @@ def test_requests_made_from_the_description_get_the_answers_it_describes(
             with subtests.test(operation.label, mode=mode.value), ignoring_unsatisfiable():
                 ask()
     assert {200, 201, 400, 404, 422} <= statuses.keys(), statuses
-    assert sum(statuses.values()) > 200
+    assert sum(statuses.values()) > 150

@@ -354,3 +354,4 @@ def test_health(idle: Client):
     assert idle.get("/health").json() == {"status": "ok"}
     assert idle.post("/health").status_code == 405
     assert idle.get("/nothing/here").status_code == 404
+    assert idle.get("/api/agents/", follow_redirects=False).status_code == 404

@@ -119,6 +119,17 @@ def snapshot(folder: Path) -> dict[str, bytes | str]:
     return found
 
 
+def glob(folder: Path, pattern: str) -> list[Path]:
+    """What is in a folder, sorted."""
+    return sorted(folder.glob(pattern))
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file, with its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
 def leftovers(root: Path) -> list[str]:
     """Names that begin with a dot or end otherwise than in `.json` beside the views."""
     return [

@@ -19,6 +19,7 @@ from .support import (
     entry_ids,
     eventually,
     file_said,
+    glob,
     listed,
     messages_in,
     said,
@@ -115,7 +116,7 @@ async def test_a_rewritten_view_is_the_history_and_the_old_one_a_branch(
         assert row.message_count == len(new)
         await sessions.append("one", turn("on"))
         await store.settle(sessions._key("one"))
-        assert file_said(file) == said(new) + ["on", "on!"]
+        assert file_said(file) == [*said(new), "on", "on!"]
         back = await sessions.branch(
             "one", from_entry=old_head, expected_revision=(await sessions.info("one")).revision
         )
@@ -299,7 +300,7 @@ async def test_a_folder_that_is_lost_loses_no_session(
 
     async def check(root: Path) -> None:
         async def all_views() -> list[str]:
-            return sorted(path.stem for path in root.glob("agent/context_memory/*.json"))
+            return sorted(path.stem for path in glob(root, "agent/context_memory/*.json"))
 
         assert await eventually(lambda: listed(sessions), expected) == expected
         assert await said_in(sessions, "s3") == said(turn("s3"))
@@ -345,7 +346,7 @@ async def test_a_store_that_is_copied_is_the_same_store(root: Path, how: str) ->
             for info in await store.sessions("agent", owner=owner).list()
         ]
     if how == "moved":
-        root.rename(other)
+        os.rename(root, other)  # noqa: PTH104
     elif how == "database alone":
         other.mkdir()
         shutil.copy(root / "sessions.sqlite3", other)
@@ -390,8 +391,8 @@ async def test_a_lost_database_comes_back_from_the_views(root: Path, parts: str)
                 await sessions.create(f"s{number}")
                 if number:
                     await sessions.append(f"s{number}", turns(number))
-    assert {path.name for path in root.glob("sessions.sqlite3*")} >= {"sessions.sqlite3"}
-    for file in root.glob("sessions.sqlite3*"):
+    assert {path.name for path in glob(root, "sessions.sqlite3*")} >= {"sessions.sqlite3"}
+    for file in glob(root, "sessions.sqlite3*"):
         if parts != "database" or file.name == "sessions.sqlite3":
             file.unlink()
     async with open_store(root) as store:
@@ -401,7 +402,7 @@ async def test_a_lost_database_comes_back_from_the_views(root: Path, parts: str)
             for number in range(5):
                 assert await said_in(sessions, f"s{number}") == said(turns(number))
             await sessions.append("s4", turn("on"))
-    assert file_said(view(root, "agent", "s4", "alice")) == said(turns(4)) + ["on", "on!"]
+    assert file_said(view(root, "agent", "s4", "alice")) == [*said(turns(4)), "on", "on!"]
 
 
 async def test_a_folder_that_is_being_removed_trashes_no_session(root: Path) -> None:

@@ -20,14 +20,17 @@ from mythline.sessions import AgentSessions
 from . import programs
 from .support import (
     LONG,
+    ask,
     context,
     eventually,
     file_said,
+    glob,
     in_time,
     leftovers,
     listed,
     output,
     process,
+    program,
     read,
     said,
     said_in,
@@ -316,7 +319,7 @@ async def test_a_creation_that_is_cancelled_is_whole_or_nothing(root: Path) -> N
             else:
                 await sessions.create(f"s{number}")
         assert len(await sessions.list()) == 60
-    assert all(isinstance(read(file), list) for file in root.glob("agent/context_memory/*.json"))
+    assert all(isinstance(read(file), list) for file in glob(root, "agent/context_memory/*.json"))
 
 
 async def test_a_close_lets_running_saves_finish_and_refuses_later_ones(root: Path) -> None:
@@ -400,3 +403,50 @@ async def test_nothing_that_is_stored_is_an_error_of_the_store(root: Path) -> No
         stop.set()
         await asyncio.gather(*reading)
     assert seen > 5
+
+
+async def _with_a_file_program(root: Path, rounds: int) -> None:
+    """Writers of ours and one that rewrites the file, all at once, on one session.
+
+    Such a program writes what it read with a turn more. Where a turn of ours came in between, its
+    history becomes the current one and ours is on a branch; nothing that was written is nowhere.
+    """
+    file = view(root, "agent", "one")
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        written: list[str] = []
+
+        def rewrite() -> None:
+            with program("file_program", str(file), "same") as other:
+                for number in range(rounds):
+                    assert ask(other, f"theirs {number}").isdigit()
+                    written.append(f"theirs {number}")
+
+        async def append(who: int) -> None:
+            for number in range(rounds * 3):
+                await sessions.append("one", turn(f"ours {who}.{number}"))
+                written.append(f"ours {who}.{number}")
+
+        await asyncio.gather(asyncio.to_thread(rewrite), append(0), append(1))
+        found = set(await said_in(sessions, "one"))
+        for tip in (await sessions.info("one")).branches:
+            found |= set(said(entry.message for entry in await sessions.read_history(tip)))
+        assert set(written) - found == set()
+        history = await said_in(sessions, "one")
+        assert len(history) == len(set(history)), "something is there twice"
+
+        async def shown() -> list[str]:
+            return file_said(file)
+
+        assert await eventually(shown, history, within=5) == history
+
+
+async def test_a_file_program_and_writers_at_once(root: Path) -> None:
+    await _with_a_file_program(root, 30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", range(10))
+async def test_a_file_program_and_writers_at_once_often(root: Path, attempt: int) -> None:
+    await _with_a_file_program(root, 100)

@@ -20,6 +20,7 @@ from .support import (
     dump,
     eventually,
     file_said,
+    glob,
     in_time,
     leftovers,
     lines_of,
@@ -112,7 +113,7 @@ async def _kill_at_random(root: Path, kills: int, seed: int) -> None:
             assert writer.exitcode == -9
         for name in names:
             begun[name].update(range(start, start + 10_000))
-        for file in root.glob("agent/context_memory/*.json"):
+        for file in glob(root, "agent/context_memory/*.json"):
             read(file)  # valid right after the kill
         if kill % 3 == 0:  # else several kills on end
             async with open_store(root) as store:

@@ -34,6 +34,7 @@ from .support import (
     dump,
     eventually,
     file_said,
+    glob,
     in_time,
     leftovers,
     listed,
@@ -45,6 +46,7 @@ from .support import (
     turn,
     turns,
     view,
+    write,
 )
 
 
@@ -88,9 +90,9 @@ def freeze(tmp_path: Path) -> Iterator[Callable[[Path, bool], None]]:
         run("chattr", "-i", path)
 
 
-def check_error(error: BaseException, root: Path) -> None:
+def check_error(error: BaseException, root: Path, kind: Any = MythlineError) -> None:
     """Typed, says what to do, and names nothing of the server's."""
-    assert isinstance(error, MythlineError), repr(error)
+    assert isinstance(error, kind), repr(error)
     text = str(error)
     for secret in (str(root), root.name + "/", "sqlite3", "SELECT", "INSERT", "Errno", "context_"):
         assert secret not in text
@@ -119,8 +121,7 @@ async def append_until_full(sessions: AgentSessions, session: str) -> list[str]:
         try:
             await sessions.append(session, turn(f"{session} {number}", "x" * 20_000))
         except Exception as error:
-            check_error(error, Path("disk"))
-            assert isinstance(error, StoreFull | StoreUnavailable)
+            check_error(error, Path("disk"), StoreFull | StoreUnavailable)
             return acked
         acked.append(f"{session} {number}")
     raise AssertionError("it never fills up")
@@ -153,7 +154,7 @@ async def test_a_full_disk(small_disk: Path) -> None:
                 await in_time(make())
             except Exception as error:
                 check_error(error, root)
-        for file in root.glob("agent/context_memory/*.json"):
+        for file in glob(root, "agent/context_memory/*.json"):
             read(file)  # valid
         history = await said_in(sessions, "one")
         assert history[::2] == acked, "half-written, or lost"
@@ -255,10 +256,8 @@ async def test_a_store_whose_place_is_a_file(tmp_path: Path) -> None:
 
 
 async def test_an_agents_folder_that_is_a_file(root: Path) -> None:
-    root.mkdir()
-    (root / "agent").write_text("mine")
-    (root / "deeper").mkdir()
-    (root / "deeper/context_memory").write_text("mine")
+    write(root / "agent", "mine")
+    write(root / "deeper/context_memory", "mine")
     async with open_store(root) as store:
         for agent in ("agent", "deeper"):
             sessions = store.sessions(agent)
@@ -438,16 +437,19 @@ async def test_a_database_that_is_garbage(root: Path, what: str) -> None:
     }[what]
     _database(root).write_bytes(damaged)
     before = snapshot(root)
-    with pytest.raises(StoreCorrupt) as caught:
+
+    async def use() -> None:
         async with open_store(root) as store:
             for _ in range(2):
                 await said_in(store.sessions("agent"), "one")
+
+    with pytest.raises(StoreCorrupt) as caught:
+        await use()
     check_error(caught.value, root)
-    assert (
-        snapshot(root)["agent/context_memory/one.json"] == before["agent/context_memory/one.json"]
-    )
-    for file in root.glob("sessions.sqlite3*"):  # as the message says
-        file.rename(root.parent / file.name)
+    file = "agent/context_memory/one.json"
+    assert snapshot(root)[file] == before[file]
+    for part in glob(root, "sessions.sqlite3*"):  # as the message says
+        part.rename(root.parent / part.name)
     async with open_store(root) as store:
         assert await said_in(store.sessions("agent"), "one") == said(turns(50))
 
@@ -459,7 +461,8 @@ async def test_a_database_that_is_damaged_inside(root: Path) -> None:
         data[start : start + 64] = b"\xee" * 64
     _database(root).write_bytes(data)
     store = open_store(root)
-    with pytest.raises(StoreCorrupt) as caught:
+
+    async def use() -> None:
         await store.open()
         try:
             sessions = store.sessions("agent")
@@ -474,6 +477,9 @@ async def test_a_database_that_is_damaged_inside(root: Path) -> None:
             await sessions.history("one")
         finally:
             await in_time(store.close(), 10)
+
+    with pytest.raises(StoreCorrupt) as caught:
+        await use()
     check_error(caught.value, root)
 
 
@@ -563,7 +569,7 @@ async def test_a_newer_database_is_refused_and_left_as_it_is(root: Path, mode: s
 
 
 async def test_a_database_of_something_else_is_not_taken_for_a_store(root: Path) -> None:
-    root.mkdir()
+    write(_database(root), "")
     connection = sqlite3.connect(_database(root))
     try:
         connection.execute("CREATE TABLE sessions (somebody TEXT)")
@@ -589,7 +595,7 @@ async def test_a_database_that_is_removed_while_it_is_open(root: Path) -> None:
         await sessions.create("one")
         await sessions.append("one", turns(2))
         await store.settle(sessions._key("one"))
-        for file in root.glob("sessions.sqlite3*"):
+        for file in glob(root, "sessions.sqlite3*"):
             file.unlink()
         try:
             await sessions.append("one", turn("more"))
@@ -621,12 +627,10 @@ def test_a_sync_that_fails_is_told_and_what_was_stored_stays(root: Path, when: i
         pytest.skip("there is no strace")
     asyncio.run(_make_empty(root))
     inject = f"inject=fsync,fdatasync:error=EIO:when={when}"
+    injecting = [strace, "-f", "-qq", "-o", "/dev/null", "-e", inject]
+    code = "import sys; from tests.local.programs import save_some as f; f(sys.argv[1])"
     running = subprocess.run(
-        [strace, "-f", "-qq", "-o", "/dev/null", "-e", inject, sys.executable, "-c"]
-        + [
-            "import sys; from tests.local.programs import save_some as f; f(sys.argv[1])",
-            str(root),
-        ],
+        [*injecting, sys.executable, "-c", code, str(root)],
         check=False,
         cwd=REPOSITORY,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])},

@@ -20,6 +20,7 @@ from .support import (
     eventually,
     exported,
     file_said,
+    glob,
     in_time,
     listed,
     messages_in,
@@ -130,7 +131,7 @@ async def test_owners_have_folders_by_their_percent_encoded_names(root: Path, ow
         assert await listed(store.sessions("agent", owner="someone else")) == []
     assert file_said(view(root, "agent", "one", owner)) == ["hello", "hello!", "again", "again!"]
     assert read(view(root, "agent", "two", owner)) == []
-    assert {path.name for path in root.iterdir() if path.is_dir()} == {
+    assert {path.name for path in glob(root, "*") if path.is_dir()} == {
         "agent",
         view(root, "agent", "one", owner).relative_to(root).parts[0],
     }
@@ -144,7 +145,7 @@ async def test_very_long_owners_are_told_apart_and_their_files_are_taken_in(root
             await sessions.create("one")
             await sessions.append("one", turn(owner[-1]))
             await sessions.list()
-    files = sorted(root.glob("@*/agent/context_memory/one.json"))
+    files = glob(root, "@*/agent/context_memory/one.json")
     assert len(files) == 2
     async with open_store(root) as store:
         for owner in owners:
@@ -159,7 +160,8 @@ async def test_very_long_owners_are_told_apart_and_their_files_are_taken_in(root
         for owner in owners:
             sessions = store.sessions("agent", owner=owner)
             assert (await said_in(sessions, "one"))[-1] == "more!"
-            assert await eventually(lambda: listed(sessions), ["one", "two"]) == ["one", "two"]
+            found = await eventually(lambda s=sessions: listed(s), ["one", "two"])
+            assert found == ["one", "two"]
 
 
 # Noticed while the store is open
@@ -187,7 +189,7 @@ async def test_what_another_program_does_is_noticed_at_once_by_id(root: Path) ->
         assert said(conversation.messages) == said(turns(6, "d"))
         dump(file, turns(7, "e"))
         await sessions.append("one", turn("appended"))
-        assert await said_in(sessions, "one") == said(turns(7, "e")) + ["appended", "appended!"]
+        assert await said_in(sessions, "one") == said(turns(7, "e") + turn("appended"))
         await sessions.store.settle(sessions._key("one"))
         file.unlink()
         assert not await sessions.exists("one")
@@ -380,7 +382,7 @@ async def test_a_list_of_many_files_is_whole_at_once(root: Path) -> None:
     folder = view(root, "agent", "x").parent
     folder.mkdir(parents=True)
     data = json.dumps(to_jsonable_python(turn("hello")), indent=2)
-    for number in range(3000):
+    for number in range(2500):
         (folder / f"s{number}.json").write_text(data)
     async with open_store(root) as store:
         sessions = store.sessions("agent")
@@ -391,9 +393,9 @@ async def test_a_list_of_many_files_is_whole_at_once(root: Path) -> None:
         while page.next_cursor is not None:
             page = await sessions.list(limit=1000, cursor=page.next_cursor)
             seen += [info.session_id for info in page]
-        assert len(seen) == len(set(seen)) == 3000
+        assert len(seen) == len(set(seen)) == 2500
         (agent,) = await store.agents(None)
-        assert agent.session_count == 3000
+        assert agent.session_count == 2500
 
 
 async def test_a_first_list_does_not_wait_for_files_of_others(root: Path) -> None:
@@ -401,7 +403,7 @@ async def test_a_first_list_does_not_wait_for_files_of_others(root: Path) -> Non
     for agent in ("large", "larger", "largest"):
         folder = view(root, agent, "x").parent
         folder.mkdir(parents=True)
-        for number in range(1500):
+        for number in range(1000):
             (folder / f"s{number}.json").write_text(data)
     dump(view(root, "small", "one"), turn("hello"))
     async with open_store(root) as store:

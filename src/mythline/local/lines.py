@@ -127,10 +127,10 @@ def _place_after(connection: Connection, entry: int) -> int:
     return line << SHIFT
 
 
-def reaches(connection: Connection, entry: int, owner: str | None, agent_id: str) -> bool:
-    """Whether a living session of this agent has `entry` in its history or a branch.
+def reaches(connection: Connection, entry: int, owner: str, agent_id: str) -> bool:
+    """Whether a living session of this owner and agent has `entry` in its history or a branch.
 
-    Of this owner, if there is one.
+    For no owner (`''`), also one that is found by its id alone.
     """
     waiting = [entry]
     while waiting:

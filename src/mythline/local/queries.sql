@@ -39,11 +39,11 @@ DELETE FROM entries WHERE n BETWEEN ? AND ?
 -- name: reached
 SELECT 1 FROM sessions
  WHERE head BETWEEN :low AND :high AND deleted IS NULL AND agent_id = :agent_id
-   AND (:owner IS NULL OR owner = :owner)
+   AND (owner = :owner OR :owner = '' AND shared_id = 1)
 UNION ALL
 SELECT 1 FROM branches JOIN sessions ON sessions.n = branches.session
  WHERE branches.entry BETWEEN :low AND :high AND deleted IS NULL AND agent_id = :agent_id
-   AND (:owner IS NULL OR owner = :owner)
+   AND (owner = :owner OR :owner = '' AND shared_id = 1)
 LIMIT 1
 
 -- The lines that begin after an entry of part of a line.
@@ -71,6 +71,15 @@ SELECT * FROM sessions JOIN session_state USING (n)
 SELECT * FROM sessions JOIN session_state USING (n)
  WHERE agent_id = :agent_id AND session_id = :session_id AND deleted IS NULL AND shared_id = 1
  ORDER BY updated DESC LIMIT 1
+
+-- Whether an ownerless caller finds a session by this id alone.
+-- name: id_is_taken
+SELECT 1 FROM sessions
+ WHERE owner = '' AND agent_id = :agent_id AND session_id = :session_id AND deleted IS NULL
+UNION ALL
+SELECT 1 FROM sessions
+ WHERE agent_id = :agent_id AND session_id = :session_id AND deleted IS NULL AND shared_id = 1
+LIMIT 1
 
 -- name: session_by_number
 SELECT * FROM sessions JOIN session_state USING (n) WHERE n = ?
@@ -154,6 +163,9 @@ INSERT INTO branches (session, ord, entry) VALUES (?, ?, ?)
 
 -- name: last_branch
 SELECT coalesce(max(ord), 0) FROM branches WHERE session = ?
+
+-- name: set_created
+UPDATE sessions SET created = ? WHERE n = ?
 
 -- name: set_deleted
 UPDATE sessions SET deleted = ?, view_lost = ? WHERE n = ?

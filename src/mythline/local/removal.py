@@ -10,7 +10,7 @@ from typing import Any
 from ..models import now_micros
 from . import rows
 from .database import SQL, Connection
-from .layout import SUFFIX, Layout, look, put_new
+from .layout import SUFFIX, Layout, Mark, look, put_new
 from .views import name_beside
 
 
@@ -21,13 +21,16 @@ class Removal:
     removed. The other way round, the view would come back as a file that no session knows.
 
     Args:
-        layout: Where the views are; `None` if there are none.
+        layout: Where the views are.
         permanent: Whether entries that no other session shares are removed too.
+        has_views: Whether this store keeps views. If not, it still removes those that another
+            one kept, but no file that it doesn't know.
     """
 
-    def __init__(self, layout: Layout | None, permanent: bool) -> None:
+    def __init__(self, layout: Layout, permanent: bool, has_views: bool) -> None:
         self._layout = layout
         self._permanent = permanent
+        self._has_views = has_views
         self._aside: list[tuple[str, str, str, str]] = []
 
     def remove(self, connection: Connection, row: Any) -> None:
@@ -40,12 +43,14 @@ class Removal:
             rows.purge(connection, row["n"])
         else:
             connection.execute(SQL["set_deleted"], (now_micros(), 0, row["n"]))
-        if self._layout is None:
-            return
         owner, agent_id, session_id = row["owner"], row["agent_id"], row["session_id"]
         with self._layout.folder(owner, agent_id) as folder:
             name = session_id + SUFFIX
-            if folder is not None and look(folder, name) is not None:
+            found = None if folder is None else look(folder, name)
+            known = row["view_size"], row["view_mtime"]
+            if folder is None or found is None:
+                return
+            if self._has_views or Mark.of(found) == known:
                 aside = name_beside(session_id)
                 os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
                 self._aside.append((owner, agent_id, name, aside))
@@ -63,7 +68,6 @@ class Removal:
     def end(self, committed: bool) -> None:
         """Remove what was moved aside, or put it back if nothing was deleted."""
         for owner, agent_id, name, aside in self._aside:
-            assert self._layout is not None
             with self._layout.folder(owner, agent_id) as folder:
                 if folder is None:
                     continue

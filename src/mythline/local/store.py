@@ -18,6 +18,7 @@ from ..errors import (
     EntryNotFound,
     InvalidCursor,
     RevisionConflict,
+    StoreClosed,
 )
 from ..models import (
     AgentInfo,
@@ -80,11 +81,16 @@ class LocalStore(Store):
 
     def _close_now(self) -> None:
         with self._opening:
-            if self._process == os.getpid() and self._has_views:
+            was_open = self._process == os.getpid()
+            self._process = 0  # who calls from now on is refused; what was accepted is finished
+            if was_open and self._has_views:
                 self._watch.close()
                 self._views.close()
-            self._process = 0
             self._database.close()
+
+    def _check(self) -> None:
+        if self._process != os.getpid():
+            raise StoreClosed
 
     # What other programs did
 
@@ -115,6 +121,7 @@ class LocalStore(Store):
 
     async def _now(self, key: SessionKey, function: Callable[[Connection, Any | None], T]) -> T:
         """What `function` makes of a session's row, after what other programs did. Point reads."""
+        self._check()
         current, found = self._fresh(rows.place_of(key), function)
         if current:
             return found
@@ -123,6 +130,7 @@ class LocalStore(Store):
 
     async def _aside(self, key: SessionKey, function: Callable[[Connection, Any | None], T]) -> T:
         """As `_now`, beside the event loop: for reads that take longer."""
+        self._check()
 
         def read() -> T:
             current, found = self._fresh(rows.place_of(key), function)
@@ -134,6 +142,7 @@ class LocalStore(Store):
         return await self._database.in_thread(read)
 
     async def _notice(self, key: SessionKey) -> None:
+        self._check()
         if self._has_views:
             await self._now(key, lambda _connection, _row: None)
 
@@ -142,7 +151,7 @@ class LocalStore(Store):
     async def agents(self, owner: str | None) -> Sequence[AgentInfo]:
         """The agents of `owner`, also those that only another program made folders for."""
         where = owner or ""
-        self._database.check()
+        self._check()
         if self._has_views:
             await self._watch.compared(where, None)
         found = await self._read(
@@ -170,7 +179,7 @@ class LocalStore(Store):
         """A page by the index alone; files that are known by their names only are read first."""
         where = owner or ""
         start = _decode_cursor(cursor)
-        self._database.check()
+        self._check()
         if self._has_views:
             await self._watch.compared(where, agent_id)
         arguments = {
@@ -210,11 +219,11 @@ class LocalStore(Store):
     ) -> Sequence[SessionDetails]:
         """All sessions with what they carry; costs what it returns."""
         where = owner or ""
-        self._database.check()
+        self._check()
         if self._has_views:
             await self._watch.compared(where, agent_id)
             await self._read_pending(where, agent_id)
-        statement = SQL["records" if owner else "records_shared"]
+        statement = SQL["records_shared" if owner is None else "records"]
         names = {"owner": where, "agent_id": agent_id, "limit": -1 if limit is None else limit}
         return await self._read(
             lambda connection: [
@@ -261,7 +270,7 @@ class LocalStore(Store):
         """The entries up to one, if it is within reach."""
 
         def read(connection: Connection) -> Sequence[StoredEntry] | None:
-            entry = writing.reachable(connection, owner, agent_id, entry_id)
+            entry = writing.reachable(connection, owner or "", agent_id, entry_id)
             if entry is None:
                 return None
             count = lines.count(connection, entry)
@@ -270,12 +279,14 @@ class LocalStore(Store):
         return await self._read(read)
 
     async def _read(self, function: Callable[[Connection], T]) -> T:
+        self._check()
         return await self._database.in_thread(lambda: self._database.read(function))
 
     # Writing
 
     async def save(self, key: SessionKey, save: Save) -> None:
         """One transaction; the view of a session that is made or moved is there on return."""
+        self._check()
         if save.expected is None:
             await self._notice(key)
         number, size = await self._database.write(
@@ -309,7 +320,7 @@ class LocalStore(Store):
     ) -> bool:
         """Delete a session with its view, in one transaction."""
         await self._notice(key)
-        removal = Removal(self._layout if self._has_views else None, permanent)
+        removal = Removal(self._layout, permanent, self._has_views)
 
         def delete(connection: Connection) -> bool:
             row = rows.session(connection, rows.place_of(key))
@@ -324,7 +335,7 @@ class LocalStore(Store):
 
     async def delete_all(self, owner: str | None, agent_id: str, *, permanent: bool = False) -> int:
         """Delete in steps of a hundred, so that others get their turn."""
-        self._database.check()
+        self._check()
         if self._has_views:
             await self._watch.compared(owner or "", agent_id, patience=None)
             await self._read_pending(owner or "", agent_id)
@@ -336,7 +347,7 @@ class LocalStore(Store):
         numbers = [row[0] for row in found]
         deleted = 0
         for start in range(0, len(numbers), 100):
-            removal = Removal(self._layout if self._has_views else None, permanent)
+            removal = Removal(self._layout, permanent, self._has_views)
             some = numbers[start : start + 100]
             deleted += await self._database.write(
                 lambda connection, some=some, removal=removal: removal.remove_all(connection, some),
@@ -346,10 +357,13 @@ class LocalStore(Store):
 
     async def settle(self, key: SessionKey) -> None:
         """Wait until the session's view shows what is stored."""
+        self._check()
         if not self._has_views:
             return
         row = self._database.read(lambda connection: rows.session(connection, rows.place_of(key)))
         if row is not None:
+            if row["head"] != row["view_head"]:
+                self._views.touch(row["n"], 0)
             await asyncio.to_thread(self._views.settle, row["n"])
 
 

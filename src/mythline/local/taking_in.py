@@ -23,15 +23,13 @@ def stamp(mark: Mark) -> int:
     return min(max(0, mark.mtime // 1000), now_micros())
 
 
-def add(
-    connection: Connection, place: tuple[str, str, str], mark: Mark, created: int
-) -> dict[str, Any]:
+def add(connection: Connection, place: tuple[str, str, str], mark: Mark) -> Any:
     """A session for a file, known by its name; or the one that lost this view, come back."""
     lost = connection.execute(SQL["lost_session"], place).fetchone()
     if lost is not None:
         connection.execute(SQL["revive"], (lost[0],))
     else:
-        number = rows.add(connection, place, ids.new_entry_ids(1)[0], created, stamp(mark))
+        number = rows.add(connection, place, ids.new_entry_ids(1)[0], stamp(mark), stamp(mark))
         connection.execute(SQL["set_view"], (None, None, mark.size, mark.mtime, number))
         connection.execute(SQL["set_pending"], (number,))
     row = rows.session(connection, place)
@@ -53,13 +51,16 @@ def apply(
         return None  # changed again: the next look finds it
     row = rows.session(connection, place)
     if row is None:
-        row = add(connection, place, mark, _first_stamp(bodies) or stamp(mark))
+        row = add(connection, place, mark)
     elif not row["pending"] and (row["view_size"], row["view_mtime"]) == mark:
         return None
+    first_reading = row["view_head"] is None and not row["head"]
+    if first_reading:
+        created = _first_stamp(bodies) or row["created"]
+        connection.execute(SQL["set_created"], (created, row["n"]))
     if connection.execute(SQL["folder"], place[:2]).fetchone() is None:
         connection.execute(SQL["set_folder"], (*place[:2], identity(folder) or ""))
     number: int = row["n"]
-    first_reading = row["view_head"] is None and not row["head"]
     entries = lines.read(connection, row["head"])
     shared = compared[1] if compared[0] == row["head"] else _shared(entries, bodies)
     base, left = _where_it_goes_on(connection, row, entries, bodies, shared)

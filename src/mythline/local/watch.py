@@ -143,7 +143,7 @@ class Watch:
                         ignore_permission_denied=True,
                     )
                 )
-            except (OSError, RuntimeError) as error:
+            except Exception as error:
                 log.warning("the store's folder can't be watched, and is compared: %s", error)
                 self._compare_again()
 

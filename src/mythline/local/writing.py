@@ -28,6 +28,9 @@ def save(
     if (None if row is None else row["revision"]) != save.expected:
         raise RevisionConflict(key.session_id)
     if row is None:
+        names = {"agent_id": key.agent_id, "session_id": key.session_id}
+        if save.id_alone and connection.execute(SQL["id_is_taken"], names).fetchone():
+            raise RevisionConflict(key.session_id)
         check_free(key)
         rows.add(
             connection,
@@ -52,7 +55,7 @@ def save(
             found = (
                 None
                 if identity is None
-                else reachable(connection, save.reach, key.agent_id, identity)
+                else reachable(connection, save.reach or "", key.agent_id, identity)
             )
             if found is None:
                 raise RevisionConflict(key.session_id)
@@ -116,9 +119,7 @@ def _add_run(
     known.update(zip((entry.entry_id for entry in run), numbers, strict=True))
 
 
-def reachable(
-    connection: Connection, owner: str | None, agent_id: str, entry_id: str
-) -> int | None:
+def reachable(connection: Connection, owner: str, agent_id: str, entry_id: str) -> int | None:
     """The number of an entry, if a living session of this agent, and owner, reaches it."""
     entry = lines.number(connection, entry_id)
     if entry is None or not lines.reaches(connection, entry, owner, agent_id):

@@ -251,16 +251,6 @@ class ScopeRules(Rules):
             assert won[0].messages == turn(f"{(await record_of(conversations, name)).scope}")
         assert len(await conversations.list_conversations()) == 5
 
-    async def test_record_that_changes_its_scope(self, conversations: ConversationStore) -> None:
-        """A record that is written over another with another scope moves there."""
-        await saved(conversations, "a", scope="alice")
-        record = await record_of(conversations)
-        expected, record.revision, record.scope = record.revision, "second", "bob"
-        await conversations.write_record(record, expected_revision=expected)
-        assert await record_of(conversations) == record
-        assert await conversations.load("one", scope="alice") is None
-        assert await conversations.load_entries("one", scope="bob") is not None
-
     async def test_empty_scope(self, conversations: ConversationStore) -> None:
         """The empty text is not the same as no scope: it reaches nothing, or is refused."""
         await saved(conversations, "a")
