@@ -91,11 +91,12 @@ class Foreign:
                 self._write(lambda connection: self._missing(connection, place, folder))
                 return
             if not stat.S_ISREG(found.st_mode):
-                self._write(lambda connection: self._not_a_session(connection, place, None))
+                self._write(lambda connection: self._not_a_session(connection, place))
                 return
             if self._unreadable.get(place) == Mark.of(found) and not self._set_aside(
                 folder, place, found
             ):
+                self._write(lambda connection: self._not_a_session(connection, place))
                 return
             read = read_whole(folder, name)
             if read is None:
@@ -105,7 +106,7 @@ class Foreign:
                 bodies = messages.split(data, strict=False)
             except InvalidMessages:
                 self._unreadable[place] = mark
-                self._write(lambda connection: self._not_a_session(connection, place, mark))
+                self._write(lambda connection: self._not_a_session(connection, place))
                 self._set_aside(folder, place, found)
                 return
             self._unreadable.pop(place, None)
@@ -148,7 +149,7 @@ class Foreign:
         return MANY
 
     def _not_a_session(
-        self, connection: Connection, place: tuple[str, str, str], mark: Mark | None
+        self, connection: Connection, place: tuple[str, str, str]
     ) -> tuple[int, int] | None:
         """Something that is no session is in a view's place: what is known of it stays."""
         row = rows.session(connection, place)

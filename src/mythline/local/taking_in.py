@@ -165,5 +165,7 @@ def _first_stamp(bodies: list[bytes]) -> int | None:
     for stamp in stamps:
         if isinstance(stamp, str):
             with contextlib.suppress(ValueError):
-                return to_micros(datetime.fromisoformat(stamp))
+                moment = datetime.fromisoformat(stamp)
+                if 1 < moment.year < 9999:  # the ends of the calendar don't take a time zone
+                    return to_micros(moment)
     return None
