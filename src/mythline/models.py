@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -116,8 +116,7 @@ class AgentInfo:
     last_modified: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEntry:
+class StoredEntry(NamedTuple):
     """A stored message: its entry id, the entry before it, and the message's JSON, one line."""
 
     entry_id: str

@@ -578,3 +578,30 @@ def save_some(root: str) -> None:
         return {"acked": acked, "failed": failed, "read": read}
 
     print(json.dumps(asyncio.run(main())))
+
+
+def open_and_close(result: Any, root: str, rounds: int, name: str) -> None:
+    """Open a store, save a turn, read, and close it again, over and over."""
+    import asyncio
+
+    from mythline import open_store
+    from tests.local.support import said, turn
+
+    async def main(number: int) -> None:
+        async with open_store(root) as store:
+            sessions = store.sessions("agent")
+            await asyncio.gather(
+                sessions.append("one", turn(f"{name} {number}")),
+                sessions.list(),
+                sessions.info("one"),
+            )
+            if f"{name} {number}" not in said(await sessions.history("one")):
+                raise AssertionError("not there")
+
+    problems: list[str] = []
+    for number in range(rounds):
+        try:
+            asyncio.run(main(number))
+        except Exception as error:
+            problems.append(f"{number}: {type(error).__name__}: {error} / {error.__cause__!r}")
+    result.send(problems)

@@ -450,3 +450,26 @@ async def test_a_file_program_and_writers_at_once(root: Path) -> None:
 @pytest.mark.parametrize("attempt", range(10))
 async def test_a_file_program_and_writers_at_once_often(root: Path, attempt: int) -> None:
     await _with_a_file_program(root, 100)
+
+
+async def _opening_and_closing(root: Path, processes: int, rounds: int) -> None:
+    async with open_store(root) as store:
+        await store.sessions("agent").create("one")
+    calls = [(str(root), rounds, f"p{number}") for number in range(processes)]
+    for problems in results(programs.open_and_close, calls):
+        assert problems == []
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        acked = [f"p{who} {number}" for who in range(processes) for number in range(rounds)]
+        await check_all(root, sessions, {"one": acked})
+        assert (await sessions.info("one")).branches == ()
+    assert leftovers(root) == []
+
+
+async def test_processes_that_open_and_close_all_the_time(root: Path) -> None:
+    await _opening_and_closing(root, 4, 12)
+
+
+@pytest.mark.slow
+async def test_processes_that_open_and_close_all_the_time_for_long(root: Path) -> None:
+    await _opening_and_closing(root, 6, 150)

@@ -22,12 +22,15 @@ from .support import (
     dump,
     eventually,
     exported,
+    file_said,
+    glob,
     in_time,
     listed,
     said,
     said_in,
     snapshot,
     turn,
+    turns,
     view,
 )
 
@@ -423,3 +426,25 @@ async def test_messages_with_any_timestamp_are_listed(root: Path, stamp: object)
         assert (await sessions.info("one")).message_count == 2
         assert [item.content for item in await sessions.transcript("one")] == ["hello", "hello!"]
         assert json.loads(await exported(sessions, "one")) == messages
+
+
+async def test_a_view_that_another_program_left_half_written_is_made_whole(root: Path) -> None:
+    """It died over it, say. What is stored is shown again, without a save; its part is kept."""
+    file = view(root, "agent", "one")
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        await sessions.append("one", turns(2))
+        await store.settle(sessions._key("one"))
+        await sessions.list()
+        half = file.read_bytes()[:-40]
+        file.write_bytes(half)
+        assert await said_in(sessions, "one") == said(turns(2))
+
+        async def is_whole() -> bool:
+            return file.exists() and file.read_bytes() != half
+
+        assert await eventually(is_whole, within=8)
+        assert file_said(file) == said(turns(2))
+        assert await listed(sessions) == ["one"]
+        assert half in [path.read_bytes() for path in glob(root, "agent/context_memory/*")]

@@ -75,12 +75,16 @@ def read(
         if segment.base <= first:
             break
     parent_id = entry_id(connection, parent)
-    entries: list[StoredEntry] = []
+    cursor = connection.cursor()
+    cursor.row_factory = None  # plain tuples, which cost a fourth of rows
+    found: list[tuple[str, bytes]] = []
     for low, high in reversed(ranges):
-        for found, body in connection.execute(SQL["entries"], (low, high)):
-            entries.append(StoredEntry(found, parent_id, body))
-            parent_id = found
-    return entries
+        found += cursor.execute(SQL["entries"], (low, high)).fetchall()
+    parents = [parent_id, *(identity for identity, _ in found)]
+    return [
+        StoredEntry(identity, parent, body)
+        for (identity, body), parent in zip(found, parents, strict=False)
+    ]
 
 
 def entry_id(connection: Connection, entry: int) -> str | None:
