@@ -170,6 +170,18 @@ async def by_iter(agent: Agent[Any, Any], prompt: Any = None, **named: Any) -> A
         return run.result.output
 
 
+async def by_nodes(agent: Agent[Any, Any], prompt: Any = None, **named: Any) -> Any:
+    """`iter`, streaming each node before the run goes over it, as the documentation shows."""
+    async with agent.iter(prompt, **named) as run:
+        async for node in run:
+            if Agent.is_model_request_node(node) or Agent.is_call_tools_node(node):
+                async with node.stream(run.ctx) as stream:
+                    async for _ in stream:
+                        pass
+        assert run.result is not None
+        return run.result.output
+
+
 async def by_sync(agent: Agent[Any, Any], prompt: Any = None, **named: Any) -> Any:
     """`run_sync`, in a thread of its own: it runs an event loop itself."""
 
@@ -191,6 +203,7 @@ ENTRIES = {
     "run_stream": by_stream,
     "run_stream_events": by_events,
     "iter": by_iter,
+    "iter with streams": by_nodes,
 }
 
 

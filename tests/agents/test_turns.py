@@ -72,7 +72,12 @@ async def test_tools_and_their_returns_are_kept(room: Room, echo: Echo, way: Any
         return "a well"
 
     await way(agent, "use look", conversation_id=SESSION)
-    assert await room.brief() == ["user:use look", "call:look", "return:look", "text:You said use look"]
+    assert await room.brief() == [
+        "user:use look",
+        "call:look",
+        "return:look",
+        "text:You said use look",
+    ]
     await way(agent, "next", conversation_id=SESSION)
     assert len(echo.seen[-1]) == 5
 
@@ -170,7 +175,10 @@ def _edited(messages: list[ModelMessage]) -> list[ModelMessage]:
     def edit(message: ModelMessage) -> ModelMessage:
         if isinstance(message, ModelRequest):
             return ModelRequest(
-                [UserPromptPart("***") if isinstance(p, UserPromptPart) else p for p in message.parts]
+                [
+                    UserPromptPart("***") if isinstance(p, UserPromptPart) else p
+                    for p in message.parts
+                ]
             )
         return message
 

@@ -50,7 +50,7 @@ from .recorder import Recorder
 from .turns import OnConflict, SavedTurn, Start, Turn, read, settled, write
 
 if TYPE_CHECKING:
-    from pydantic_ai.capabilities.abstract import AgentNode, WrapRunHandler
+    from pydantic_ai.capabilities.abstract import AgentNode, NodeResult, WrapRunHandler
     from pydantic_ai.models import ModelRequestContext
 
 LOG: Final = logging.getLogger("mythline.agents")
@@ -114,7 +114,7 @@ class SessionMemory(AbstractCapability[Any]):
         self.wait = wait
         self.on_save = on_save
         self._start = Start(None)  # of a run's own copy, as the next
-        self._recorder = Recorder("")
+        self._recorder = Recorder()
 
     # What Pydantic AI asks
 
@@ -163,7 +163,8 @@ class SessionMemory(AbstractCapability[Any]):
         sessions = self.store.sessions(self.agent_id, await self._owner_of(ctx))
         async with self._held(sessions, session_id):
             self._start = await read(sessions, session_id)
-            self._recorder = Recorder(ctx.run_id or "", self._take_up(ctx, session_id))
+            carried = self._take_up(ctx, session_id)
+            self._recorder = Recorder(ctx.run_id or "", ctx.messages, carried)
             before = copy.copy(ctx.usage)
 
             def keep(result: AgentRunResult[Any] | None) -> Coroutine[Any, Any, None]:
@@ -201,6 +202,11 @@ class SessionMemory(AbstractCapability[Any]):
 
     def _take_up(self, ctx: RunContext[Any], session_id: str) -> list[Any]:
         """Make the session the run's history; what was passed that the session hasn't got."""
+        if any(entry.message.run_id == ctx.run_id for entry in self._start.history):
+            raise InvalidInput(
+                f"`run_id={ctx.run_id!r}` is that of an earlier run of session {session_id!r}. "
+                "Each run has its own; leave it out to have one generated."
+            )
         if not ctx.messages:
             ctx.messages[:] = self._start.messages
             return []
@@ -223,13 +229,13 @@ class SessionMemory(AbstractCapability[Any]):
     ) -> None:
         output = None if result is None else result.output
         new = self._recorder.finish(ended=isinstance(output, DeferredToolRequests))
-        took_up = self._recorder.took_up
+        stored = self._start.history[-1].message if self._start.history else None
         turn = Turn(
             new,
             used,
             output if isinstance(output, DeferredToolRequests) else None,
-            replaces_head=isinstance(took_up, ModelResponse)
-            and took_up.state == "suspended"
+            replaces_head=isinstance(stored, ModelResponse)
+            and stored.state == "suspended"
             and bool(new)
             and isinstance(new[0], ModelResponse),
         )
@@ -265,18 +271,22 @@ class SessionMemory(AbstractCapability[Any]):
             if node.user_prompt is not None and node.deferred_tool_results is None:
                 self._close_calls(ctx)
             return node
-        if recorder.started:
-            recorder.look(ctx.messages)
-        else:
-            recorder.start(ctx.messages)
+        recorder.look(ctx.messages)
         if isinstance(node, ModelRequestNode):
             recorder.returns.clear()
-            recorder.resumes = node.is_resuming_without_prompt
         final = getattr(node, "final_result", None)  # a `SetFinalResult`: the end of a stream
         if final is not None:
             recorder.streamed_output = not isinstance(final.output, DeferredToolRequests)
             recorder.final_call_id = final.tool_call_id
         return node
+
+    async def after_node_run(
+        self, ctx: RunContext[Any], *, node: AgentNode[Any], result: NodeResult[Any]
+    ) -> NodeResult[Any]:
+        """Know the first request: one that fails before it is sent may come to no other hook."""
+        if isinstance(node, UserPromptNode) and isinstance(result, ModelRequestNode):
+            self._recorder.first = result.request
+        return result
 
     def _close_calls(self, ctx: RunContext[Any]) -> None:
         """Close calls that the session doesn't wait on, which Pydantic AI leaves to its caller."""

@@ -8,7 +8,7 @@ have been added, before others can have changed it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic_ai.messages import (
@@ -28,32 +28,33 @@ _SKIPPED = "Tool not executed - a final result was already processed."
 class Recorder:
     """The messages of one run, in order.
 
+    A message is the run's own if it carries the run's id, which Pydantic AI gives to all that a
+    run adds, and to nothing that it was given.
+
     Attributes:
-        new: What is to be appended, `carried` first.
-        started: Whether the run got as far as working on a history.
-        resumes: The run goes on from the last stored request, which is sent again.
-        final_call_id: The call whose arguments are the output of a stream.
+        new: What is to be appended; `carried` first, which came with the run.
+        streamed_output: The run was a stream that came to its output.
+        final_call_id: The call whose arguments are that output, if it is one's.
         returns: What tools returned since the last response, by the id of the call.
+        first: The first request, as long as it may have been added unseen.
     """
 
-    def __init__(self, run_id: str, carried: Iterable[ModelMessage] = ()) -> None:
+    def __init__(
+        self,
+        run_id: str = "",
+        history: Sequence[ModelMessage] = (),
+        carried: Sequence[ModelMessage] = (),
+    ) -> None:
         self.new = list(carried)
-        self.started = False
-        self.resumes = False
         self.streamed_output = False
         self.final_call_id: str | None = None
         self.returns: dict[str, Any] = {}
-        self.took_up: ModelMessage | None = None
+        self.first: ModelRequest | None = None
         self._run_id = run_id
+        self._carried = len(carried)
         self._history: list[ModelMessage] = []
-        self._known: dict[int, ModelMessage] = {}
+        self._known: dict[int, ModelMessage] = {}  # by identity, and kept: an id may be used again
         self._sent: ModelMessage | None = None
-
-    def start(self, history: list[ModelMessage]) -> None:
-        """Take `history` for what the run goes on from."""
-        self.started = True
-        self.took_up = history[-1] if history else None
-        self._history = history
         self._remember(history)
 
     def look(self, history: list[ModelMessage]) -> None:
@@ -68,12 +69,10 @@ class Recorder:
                 start -= 1
         rewritten = start == 0 and bool(self._known)  # not a message is left that was there
         for message in history[start:]:
-            if id(message) in self._known or message.run_id not in (None, self._run_id):
+            if id(message) in self._known:
                 continue
             self._remember([message])
-            if self.resumes and isinstance(message, ModelRequest):
-                self.resumes = False
-            elif not rewritten or message not in self.new:
+            if message.run_id == self._run_id and not (rewritten and message in self.new):
                 self.new.append(message)
 
     def sending(self) -> None:
@@ -111,10 +110,13 @@ class Recorder:
         Args:
             ended: The run came to its output, and may be waiting for answers to the calls in it.
         """
-        if not self.started:
+        if self._history:
+            self.look(self._history)
+        elif self.first is not None and self.first.run_id == self._run_id:
+            self.new.append(self.first)
+        if len(self.new) == self._carried:
             return []
-        self.look(self._history)
-        last = self.new[-1] if self.new else None
+        last = self.new[-1]
         if isinstance(last, ModelRequest) and any(map(_is_for_one_request, last.parts)):
             kept = [part for part in last.parts if not _is_for_one_request(part)]
             self.new[-1] = dataclasses.replace(last, parts=kept)
