@@ -58,6 +58,12 @@ class CountingStore(LocalStore):
         return await super().save(*args, **named)
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Let others go on until `condition` holds, where they have no way to tell."""
+    while not condition():
+        await asyncio.sleep(0)
+
+
 def prompts(messages: list[ModelMessage]) -> list[str]:
     return [
         str(part.content)

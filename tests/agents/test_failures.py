@@ -12,9 +12,16 @@ import anyio
 import pytest
 from pydantic_ai import CancellationToken, RunContext
 from pydantic_ai.exceptions import RunCancelled, RunTimedOut, UsageLimitExceeded
-from pydantic_ai.messages import ModelRequest, ModelResponse, ToolReturnPart, UserPromptPart
+from pydantic_ai.messages import (
+    ModelRequest,
+    ModelResponse,
+    SystemPromptPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
 from pydantic_ai.usage import UsageLimits
 
+from mythline.agents.recorder import Recorder
 from mythline.errors import StoreFull
 from tests.agents.support import ENTRIES, SESSION, Echo, Room, brief, by_run, by_stream
 
@@ -498,3 +505,13 @@ async def test_a_nested_run_that_fails_is_kept_with_the_outer_one(scene: Scene):
     helper = scene.room.store.sessions("helper")
     assert brief(await helper.history("side")) == ["user:inner"]
     await scene.check_next(by_run)
+
+
+def test_prompts_for_one_request_are_not_kept_unanswered():
+    """Pydantic AI takes them out of the history of a run that fails, but not of the request."""
+    hint = SystemPromptPart("only now", scope="request")
+    request = ModelRequest([hint, UserPromptPart("one")], run_id="r")
+    recorder = Recorder("r")
+    recorder.look([request])
+    assert brief(recorder.finish(ended=False)) == ["user:one"]
+    assert request.parts[0] is hint

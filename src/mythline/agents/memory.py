@@ -44,10 +44,11 @@ from .. import ids
 from ..errors import InvalidInput
 from ..sessions import AgentSessions
 from ..store import SessionKey, Store
+from .finishing import later, settled
 from .given import beyond
 from .locks import alone
 from .recorder import Recorder
-from .turns import OnConflict, SavedTurn, Start, Turn, read, settled, write
+from .turns import OnConflict, SavedTurn, Start, Turn, read, write
 
 if TYPE_CHECKING:
     from pydantic_ai.capabilities.abstract import AgentNode, NodeResult, WrapRunHandler
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
 LOG: Final = logging.getLogger("mythline.agents")
 
 Owner = str | None | Callable[[RunContext[Any]], "str | Awaitable[str | None] | None"]
-_background: Final[set[asyncio.Task[None]]] = set()
 
 
 class SessionMemory(AbstractCapability[Any]):
@@ -166,6 +166,7 @@ class SessionMemory(AbstractCapability[Any]):
             carried = self._take_up(ctx, session_id)
             self._recorder = Recorder(ctx.run_id or "", ctx.messages, carried)
             before = copy.copy(ctx.usage)
+            loop = asyncio.get_running_loop()
 
             def keep(result: AgentRunResult[Any] | None) -> Coroutine[Any, Any, None]:
                 return self._keep(sessions, session_id, ctx, ctx.usage - before, result)
@@ -173,7 +174,7 @@ class SessionMemory(AbstractCapability[Any]):
             try:
                 result = await handler()
             except GeneratorExit:  # nothing can be awaited: the run's task was thrown away
-                _later(asyncio.get_running_loop(), keep(None))
+                later(loop, keep(None))
                 raise
             except BaseException as error:
                 try:
@@ -316,24 +317,3 @@ class SessionMemory(AbstractCapability[Any]):
         """Remember what a tool returned, as other capabilities left it."""
         self._recorder.returns[call.tool_call_id] = result
         return result
-
-
-def _later(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
-    """Do `work` on `loop` soon, from whatever thread this is."""
-
-    def begin() -> None:
-        task = loop.create_task(work)
-        _background.add(task)
-        task.add_done_callback(_done)
-
-    try:
-        loop.call_soon_threadsafe(begin)
-    except RuntimeError:  # the loop is closed
-        work.close()
-        LOG.error("A run was thrown away after its event loop, and could not be kept.")
-
-
-def _done(task: asyncio.Task[None]) -> None:
-    _background.discard(task)
-    if not task.cancelled() and task.exception() is not None:
-        LOG.error("A run that was thrown away could not be kept.", exc_info=task.exception())

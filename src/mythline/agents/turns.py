@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-import anyio
 from pydantic_ai.conversation_store import (
     ConversationConflict,
     ConversationEntry,
@@ -22,8 +20,6 @@ from pydantic_ai.usage import RunUsage
 from .. import ids
 from ..errors import RevisionConflict
 from ..sessions import AgentSessions
-
-T = TypeVar("T")
 
 OnConflict = Literal["branch", "append", "raise"]
 
@@ -189,27 +185,3 @@ def _next(
         **changed,
     )
     return updated, entries, branched
-
-
-async def settled(work: Coroutine[Any, Any, T]) -> T:
-    """Do `work` to its end, then let a cancellation that came meanwhile go on.
-
-    A cancel scope's is held back by a shield. `Task.cancel` goes through shields, so the work is
-    a task of its own.
-    """
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    with anyio.CancelScope(shield=True):
-        while not task.done():
-            try:
-                await asyncio.wait({task})
-            except asyncio.CancelledError as error:
-                cancelled = error
-    if cancelled is not None:
-        if not task.cancelled():
-            task.exception()  # it was seen
-        try:
-            raise cancelled
-        finally:
-            del cancelled
-    return task.result()
