@@ -60,7 +60,7 @@ class CountingStore(LocalStore):
 
 async def until(condition: Callable[[], object]) -> None:
     """Let others go on until `condition` holds, where they have no way to tell."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110
         await asyncio.sleep(0)
 
 
