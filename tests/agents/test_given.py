@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from pydantic_ai import Conversation
+from pydantic_ai import Conversation, DeferredToolResults
 from pydantic_ai.conversation_store import ConversationConflict
+from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
 
 from mythline.errors import InvalidInput
@@ -158,3 +159,17 @@ async def test_a_session_another_program_wrote_goes_on(room: Room, echo: Echo):
     agent = room.agent(echo.model)
     await agent.run("new", conversation_id=SESSION)
     assert await room.brief() == ["user:old", "text:reply", "user:new", "text:You said new"]
+
+
+async def test_messages_that_came_with_a_run_that_did_nothing_are_not_stored(
+    room: Room, agent: Any
+):
+    history = await room.sessions.history(SESSION)
+    history += [ModelRequest([UserPromptPart("by hand")]), ModelResponse([TextPart("noted")])]
+    with pytest.raises(UserError, match="unprocessed tool calls"):
+        await agent.run(
+            conversation_id=SESSION,
+            message_history=history,
+            deferred_tool_results=DeferredToolResults(calls={"nothing": 1}),
+        )
+    assert await room.brief() == ONE + TWO
