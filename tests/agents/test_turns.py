@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pydantic_ai.messages import (
     ModelRequest,
     ModelResponse,
     SystemPromptPart,
+    TextPart,
     ToolReturnPart,
     UserPromptPart,
 )
@@ -22,6 +24,7 @@ from pydantic_ai.models.test import TestModel
 
 from mythline import ids
 from mythline.agents import SessionMemory
+from mythline.agents.recorder import Recorder
 from mythline.errors import InvalidId, InvalidInput, StoreFull
 from mythline.sessions import AgentSessions
 from tests.agents.support import AGENT, ENTRIES, SESSION, CountingStore, Echo, Room, brief
@@ -121,6 +124,41 @@ async def test_a_stream_keeps_what_tools_returned_beside_its_output(room: Room):
     }
 
 
+async def test_a_tool_that_a_stream_skips_is_not_said_to_have_returned(room: Room):
+    from pydantic_ai.models.function import DeltaToolCall, FunctionModel
+
+    async def twice(messages: list[ModelMessage], info: Any):
+        yield {0: DeltaToolCall("look", "{}", tool_call_id="same")}
+        if len(messages) > 1:
+            yield {1: DeltaToolCall("final_result", '{"a": 1}', tool_call_id="f")}
+
+    agent = room.agent(
+        FunctionModel(stream_function=twice), output_type=Answer, end_strategy="early"
+    )
+
+    @agent.tool_plain
+    def look() -> str:
+        return "a well"
+
+    await ENTRIES["run_stream"](agent, "go", conversation_id=SESSION)
+    returned = [
+        part.content
+        for message in await room.sessions.history(SESSION)
+        for part in message.parts
+        if isinstance(part, ToolReturnPart) and part.tool_name == "look"
+    ]
+    assert returned == ["a well", "Tool not executed - a final result was already processed."]
+
+
+def test_a_history_that_was_copied_behind_the_hooks_is_not_taken_for_new():
+    first = ModelRequest([UserPromptPart("one")], run_id="r")
+    recorder = Recorder("r")
+    recorder.look([first])
+    answer = ModelResponse([TextPart("two")], run_id="r")
+    recorder.look([deepcopy(first), answer])
+    assert recorder.finish(ended=True) == [first, answer]
+
+
 async def test_an_id_is_generated_and_readable_on_the_result(room: Room, echo: Echo):
     agent = room.agent(echo.model)
     result = await agent.run("hello")
@@ -157,8 +195,6 @@ def _last_only(messages: list[ModelMessage]) -> list[ModelMessage]:
 
 
 def _copied(messages: list[ModelMessage]) -> list[ModelMessage]:
-    from copy import deepcopy
-
     return deepcopy(messages)
 
 

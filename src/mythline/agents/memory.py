@@ -277,7 +277,7 @@ class SessionMemory(AbstractCapability[Any]):
             recorder.returns.clear()
         final = getattr(node, "final_result", None)  # a `SetFinalResult`: the end of a stream
         if final is not None:
-            recorder.streamed_output = not isinstance(final.output, DeferredToolRequests)
+            recorder.streamed_output = True
             recorder.final_call_id = final.tool_call_id
         return node
 
