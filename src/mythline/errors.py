@@ -9,6 +9,7 @@ MythlineError
 ├── SessionNotFound              no such session for this owner and agent
 ├── SessionExists                a session with that id is there already
 ├── RevisionConflict             the session was saved or deleted since it was read
+├── SessionBusy                  another run holds the session
 ├── IdempotencyMismatch          an Idempotency-Key was used again for another body
 ├── UnreadableMessages           stored messages that the installed Pydantic AI can't read
 └── StoreError                   the store can't answer; the driver's error is in `__cause__`
@@ -87,6 +88,16 @@ class RevisionConflict(MythlineError):
         )
 
 
+class SessionBusy(MythlineError):
+    """Another run holds the session. `retry_after`: try again in so many seconds."""
+
+    retry_after = 1
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        super().__init__(f"Another run holds the session {session_id!r}. Try again in a moment.")
+
+
 class IdempotencyMismatch(MythlineError):
     """An Idempotency-Key was used again for another body."""
 
@@ -163,6 +174,7 @@ STATUS: dict[type[MythlineError], int] = {
     SessionNotFound: 404,
     SessionExists: 409,
     RevisionConflict: 409,
+    SessionBusy: 409,
     IdempotencyMismatch: 422,
     UnreadableMessages: 409,
     StoreError: 503,
