@@ -14,6 +14,7 @@ def test_the_package_exports_exactly_these():
         "SessionDetails",
         "SessionExists",
         "SessionInfo",
+        "SessionMemory",
         "SessionNotFound",
         "SessionPage",
         "Store",

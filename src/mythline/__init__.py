@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .agents import SessionMemory as SessionMemory
     from .errors import (
         MythlineError as MythlineError,
     )
@@ -44,6 +45,7 @@ _HOME = {
     "SessionDetails": "models",
     "SessionExists": "errors",
     "SessionInfo": "models",
+    "SessionMemory": "agents",
     "SessionNotFound": "errors",
     "SessionPage": "models",
     "Store": "store",
