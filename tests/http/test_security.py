@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -74,8 +75,14 @@ def test_a_test_client_needs_no_setting(place: Path):
     with TestClient(create_app(place)) as client:
         assert client.get("/health").status_code == 200
         assert client.get("/health", headers={"Host": "evil.example"}).status_code == 421
-    with TestClient(create_app(place), client=("10.0.0.1", 5000)) as client:
-        assert client.get("/health").status_code == 421
+
+
+async def test_a_client_that_calls_the_application_itself_needs_no_setting(place: Path):
+    transport = httpx.ASGITransport(create_app(place))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert (await client.get("/health")).status_code == 200
+        refused = await client.get("/health", headers={"Host": "evil.example"})
+        assert refused.status_code == 421
 
 
 OWN = "http://localhost:8000"

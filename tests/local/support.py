@@ -95,6 +95,11 @@ def file_said(path: Path) -> list[str]:
     return [part.get("content") for message in read(path) for part in message["parts"]]
 
 
+def shown_in(path: Path) -> list[str]:
+    """The texts in a view that may not be there yet."""
+    return file_said(path) if path.exists() else ["no view"]
+
+
 def lines_of(data: bytes) -> list[Any]:
     """The messages of a view that has one a line; anything else fails."""
     if data == b"[]\n":

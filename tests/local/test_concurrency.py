@@ -34,6 +34,7 @@ from .support import (
     read,
     said,
     said_in,
+    shown_in,
     turn,
     view,
 )
@@ -84,7 +85,7 @@ async def check_all(root: Path, sessions: AgentSessions, acked: dict[str, list[s
         check_turns(history, turns)
 
         async def shown(name: str = name) -> list[str]:
-            return file_said(view(root, "agent", name))
+            return shown_in(view(root, "agent", name))
 
         assert await eventually(shown, history) == history
 
@@ -116,7 +117,7 @@ async def test_processes_on_the_same_sessions_without_views(root: Path) -> None:
 
 @pytest.mark.slow
 async def test_many_processes_on_the_same_sessions(root: Path) -> None:
-    await _mixed(root, 8, 150)
+    await _mixed(root, 8, 40)
 
 
 async def test_threads_with_loops_of_their_own_share_a_store(root: Path) -> None:

@@ -410,3 +410,24 @@ async def test_a_first_list_does_not_wait_for_files_of_others(root: Path) -> Non
         for agent in ("large", "larger", "largest"):
             assert len(await store.sessions(agent).list(limit=5)) == 5
         assert await listed(store.sessions("small")) == ["one"]
+
+
+async def test_two_turns_of_another_program_before_the_view_follows(root: Path) -> None:
+    """It added to a view that was behind, and again to what it wrote: each turn is there once."""
+    file = view(root, "agent", "big")
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("big")
+        await sessions.append("big", turn("start", "x" * 100_000))
+        await store.settle(sessions._key("big"))
+        seen = messages_in(file)
+        await sessions.append("big", turn("ours"))  # a large view follows later
+        wanted = [*seen, *turn("ours")]
+        for number in range(3):
+            seen += turn(f"theirs {number}")
+            wanted += turn(f"theirs {number}")
+            dump(file, seen)
+            assert (await said_in(sessions, "big"))[2:] == said(wanted)[2:]
+        await store.settle(sessions._key("big"))
+        assert file_said(file) == said(wanted)
+        assert (await sessions.info("big")).branches == ()
