@@ -130,7 +130,7 @@ async def test_threads_with_loops_of_their_own_share_a_store(root: Path) -> None
             await sessions.create(name)
 
         async def writer(name: str, who: str) -> None:
-            for number in range(12):
+            for number in range(9):
                 text = f"{who} {number}"
                 while True:
                     conversation = await sessions.load(name)
@@ -165,7 +165,7 @@ async def test_threads_with_loops_of_their_own_share_a_store(root: Path) -> None
             await asyncio.to_thread(thread.join, LONG)
             assert not thread.is_alive()
         assert problems == []
-        assert sum(map(len, acked.values())) == 4 * 4 * 12
+        assert sum(map(len, acked.values())) == 4 * 4 * 9
         await check_all(root, sessions, acked)
 
 

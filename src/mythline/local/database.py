@@ -119,6 +119,7 @@ class Database:
         self._pool: ThreadPoolExecutor | None = None
         self._pid = 0
         self._is_open = False
+        self._is_ending = False
         self._opening = threading.Lock()
         self._accepting = threading.Lock()
 
@@ -144,6 +145,7 @@ class Database:
             self._idle_readers = deque()
             self._jobs = SimpleQueue()
             self._pid = os.getpid()
+            self._is_ending = False
             self._is_open = True
             self._pool = ThreadPoolExecutor(READERS, "mythline-read")
             self._thread = threading.Thread(target=self._run, name="mythline-write", daemon=True)
@@ -268,7 +270,11 @@ class Database:
             with translated():
                 return function()
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, typed)
+        try:
+            running = asyncio.get_running_loop().run_in_executor(self._pool, typed)
+        except RuntimeError as error:  # it was closed in this moment
+            raise StoreClosed from error
+        return await running
 
     def check(self) -> None:
         """Raise `StoreClosed` if the database is not open in this process."""
@@ -307,7 +313,7 @@ class Database:
                 loop.call_soon_threadsafe(_settle, future, job)
 
         job = _Job(function, durable, done, after)
-        self._put(job)
+        self._put(job, is_own=False)
         return await future
 
     def write_now(self, function: Callable[[Connection], T]) -> T:
@@ -315,16 +321,25 @@ class Database:
         self.check()
         finished = threading.Event()
         job = _Job(function, False, finished.set)
-        self._put(job)
+        self._put(job, is_own=True)
         finished.wait()
         if job.error is not None:
             raise job.error
         return job.result
 
-    def _put(self, job: _Job) -> None:
+    def _put(self, job: _Job, *, is_own: bool) -> None:
         with self._accepting:
             self.check()
+            if self._is_ending and not is_own:
+                raise StoreClosed
             self._jobs.put(job)
+
+    def end(self) -> None:
+        """Refuse `write` from now on, and return when all that was accepted is stored."""
+        with self._accepting:
+            self._is_ending = True
+        if self._is_open and self._pid == os.getpid():
+            self.write_now(lambda _connection: None)
 
     def _run(self) -> None:
         while True:

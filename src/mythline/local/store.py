@@ -83,6 +83,7 @@ class LocalStore(Store):
         with self._opening:
             was_open = self._process == os.getpid()
             self._process = 0  # who calls from now on is refused; what was accepted is finished
+            self._database.end()
             if was_open and self._has_views:
                 self._watch.close()
                 self._views.close()

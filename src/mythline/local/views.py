@@ -82,6 +82,7 @@ class Views:
             return
         with self._condition:
             self._closing = True
+            self._sweep = True  # a save may be stored and not have said so yet
             self._condition.notify_all()
         self._thread.join()
         self._thread = None
