@@ -280,6 +280,8 @@ async def test_a_part_of_any_kind_is_kept_and_shown(root: Path, kind: object) ->
 
 # Properties
 
+relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
 scalars = (
     st.none()
     | st.booleans()
@@ -304,6 +306,7 @@ objects = st.fixed_dictionaries(
 )
 
 
+@relaxed
 @given(
     st.lists(objects, max_size=5),
     st.sampled_from([None, 0, 1, 2, "\t"]),
@@ -330,6 +333,7 @@ def test_a_split_view_is_what_went_in(
         assert isinstance(messages.prompt(body), str)
 
 
+@relaxed
 @given(values, st.sampled_from([0, 1, 3, "\t", " \t "]), st.sampled_from(["\n", "\r\n", "\r"]))
 def test_one_line_keeps_the_value(value: Any, indent: Any, line_break: str) -> None:
     text = json.dumps(value, indent=indent).replace("\n", line_break)
@@ -339,6 +343,7 @@ def test_one_line_keeps_the_value(value: Any, indent: Any, line_break: str) -> N
     assert json.loads(found) == value
 
 
+@relaxed
 @given(st.binary(max_size=200), st.booleans())
 @example(b"\xef\xbb\xbf[", True)
 def test_splitting_any_bytes_raises_one_error_only(data: bytes, strict: bool) -> None:
@@ -346,6 +351,7 @@ def test_splitting_any_bytes_raises_one_error_only(data: bytes, strict: bool) ->
         messages.split(data, strict=strict)
 
 
+@relaxed
 @given(st.text(alphabet='[]{}",:\\u d0123n\nkindpartsequ_', max_size=80), st.booleans())
 def test_splitting_what_is_nearly_json_raises_one_error_only(text: str, strict: bool) -> None:
     for data in (text, f"[{text}]", f'[{{"kind":"request","parts":[{{"part_kind":{text}}}]}}]'):
@@ -356,6 +362,7 @@ def test_splitting_what_is_nearly_json_raises_one_error_only(text: str, strict: 
         assert messages.split(messages.view(bodies), strict=True) == bodies
 
 
+@relaxed
 @given(values, st.booleans())
 def test_splitting_any_json_raises_one_error_only(value: Any, strict: bool) -> None:
     for wrapped in (value, [value], [{"kind": value, "parts": value}], [request(value)]):
@@ -369,6 +376,7 @@ def test_splitting_any_json_raises_one_error_only(value: Any, strict: bool) -> N
 mangled = st.text(st.characters(codec=None) | st.characters(categories=["Cs"]))
 
 
+@relaxed
 @given(st.lists(mangled, max_size=4), st.booleans())
 def test_any_text_of_python_can_be_split_from_a_file(texts: list[str], is_ascii: bool) -> None:
     """Surrogates in any order: what is a pair stays, what is half becomes U+FFFD."""
@@ -655,7 +663,3 @@ def test_splitting_a_large_string_takes_space_in_proportion(name: str) -> None:
     assert len(messages.split(data, strict=True)) == 1
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     assert grown < 12 * len(data)
-
-
-settings.register_profile("mythline-local", deadline=None, suppress_health_check=list(HealthCheck))
-settings.load_profile("mythline-local")

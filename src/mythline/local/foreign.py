@@ -34,6 +34,8 @@ T = TypeVar("T")
 log = logging.getLogger("mythline")
 
 STEP: Final = 500
+NOTHING: Final = -1
+"""The head of a view that shows no part of the history."""
 MANY: Final = (0, 0)
 """In place of a session: there may be stale views of many."""
 AT_ONCE: Final = 200
@@ -151,11 +153,22 @@ class Foreign:
     def _not_a_session(
         self, connection: Connection, place: tuple[str, str, str]
     ) -> tuple[int, int] | None:
-        """Something that is no session is in a view's place: what is known of it stays."""
+        """Something that is no session is in a view's place.
+
+        A session that was known by its name alone is none. Another one's view is stale now, and
+        is written when the file is surely not being written.
+        """
         row = rows.session(connection, place)
-        if row is not None and row["pending"] and row["view_head"] is None and not row["head"]:
+        if row is None or (row["view_head"] == NOTHING and not row["pending"]):
+            return None
+        if row["pending"] and row["view_head"] is None and not row["head"]:
             rows.purge(connection, row["n"])
-        return None
+            return None
+        if row["view_size"] is None:
+            return None
+        values = NOTHING, 0, row["view_size"], row["view_mtime"], row["n"]
+        connection.execute(SQL["set_view"], values)
+        return row["n"], row["body_bytes"]
 
     def _set_aside(self, folder: int, place: tuple[str, str, str], found: os.stat_result) -> bool:
         """Make room for the view of a session where a file lies that is no longer one."""
@@ -208,6 +221,7 @@ class Foreign:
                 if not row["pending"]
                 and session in marks
                 and (row["view_size"], row["view_mtime"]) != marks[session]
+                and self._unreadable.get((owner, agent_id, session)) != marks[session]
             ]
             gone = [
                 session

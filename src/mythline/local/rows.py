@@ -131,7 +131,7 @@ def purge(connection: Connection, number: int) -> None:
     row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
     tips = [row["head"], *(tip for (tip,) in connection.execute(SQL["branch_tips"], (number,)))]
     connection.execute(SQL["drop_session"], (number,))
-    lines.release(connection, tips)
+    lines.release(connection, [*tips, max(0, row["view_head"] or 0)])
 
 
 def branches(connection: Connection, number: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import ids, messages
 from ..models import StoredEntry, now_micros, to_micros
@@ -63,16 +63,15 @@ def apply(
     number: int = row["n"]
     entries = lines.read(connection, row["head"])
     shared = compared[1] if compared[0] == row["head"] else _shared(entries, bodies)
-    base, left = _where_it_goes_on(connection, row, entries, bodies, shared)
-    if base is not None:
-        added = bodies[shared:]
-        head = base
-        if added:
-            identities = ids.new_entry_ids(len(added))
-            new = list(zip(identities, added, strict=True))
-            head = lines.extend(connection, base, new)[-1]
-        if left:
-            rows.add_branch(connection, number, left)
+    plan = _plan(connection, row, entries, bodies, shared)
+    added = bodies[plan.taken :]
+    own = 0
+    if plan.base is not None:
+        head = _extended(connection, plan.base, added)
+        if plan.file_line is not None:
+            own = _extended(connection, plan.file_line, added)
+        if plan.left:
+            rows.add_branch(connection, number, plan.left)
         changed = stamp(mark)
         rows.move(
             connection,
@@ -83,14 +82,24 @@ def apply(
         )
         connection.execute(SQL["drop_deferred"], (number,))
     row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
-    if row["message_count"] == len(bodies) and (base is not None or shared == len(bodies)):
-        shown: tuple[int | None, int | None] = row["head"], len(bodies)
+    if own:
+        shown: tuple[int | None, int | None] = own, len(bodies)
+    elif row["message_count"] == len(bodies) and (plan.base is not None or shared == len(bodies)):
+        shown = row["head"], len(bodies)
     else:
         shown = row["view_head"], row["view_count"]
         if shown[0] is None or shown[0] == row["head"]:
             shown = -1, 0  # it shows something else than the history, whatever that is
     connection.execute(SQL["set_view"], (*shown, mark.size, mark.mtime, number))
     return None if shown[0] == row["head"] else (number, row["body_bytes"])
+
+
+def _extended(connection: Connection, after: int, bodies: list[bytes]) -> int:
+    """The last of `bodies`, stored after an entry; that entry if there are none."""
+    if not bodies:
+        return after
+    new = list(zip(ids.new_entry_ids(len(bodies)), bodies, strict=True))
+    return lines.extend(connection, after, new)[-1]
 
 
 def compare(
@@ -112,30 +121,44 @@ def _shared(entries: list[StoredEntry], bodies: list[bytes]) -> int:
     return shared
 
 
-def _where_it_goes_on(
+class _Plan(NamedTuple):
+    """What to take in from a file.
+
+    `base` is the entry that the file's messages from `taken` on follow (0: the start of a
+    history), `None` if there is nothing to take in; `left` the head that is left as a branch, or
+    0. Where they go on after what came meanwhile, the file shows another line than the history:
+    it goes on after `file_line`, and is kept so that what the file adds next is told apart.
+    """
+
+    base: int | None
+    left: int
+    taken: int
+    file_line: int | None = None
+
+
+def _plan(
     connection: Connection,
     row: Any,
     entries: list[StoredEntry],
     bodies: list[bytes],
     shared: int,
-) -> tuple[int | None, int]:
-    """The entry that the file's messages from `shared` on follow, and the head that is left.
-
-    No entry (`None`) if there is nothing to take in; 0 for the start of a history, or for no
-    head that is left.
-    """
+) -> _Plan:
     head: int = row["head"]
-    whole_history = shared == len(entries)
-    if whole_history:
+    if shared == len(entries):
         never_read = row["view_head"] is None and not head
-        return (head if len(bodies) > shared or never_read else None), 0
+        return _Plan(head if len(bodies) > shared or never_read else None, 0, shared)
     seen = _seen(connection, row)
+    if seen is None and row["view_head"] is not None and row["view_head"] > 0:
+        known = lines.read(connection, row["view_head"])
+        if _shared(known, bodies) == len(known):  # added, if anything, to a line of the file's own
+            more = len(bodies) > len(known)
+            return _Plan(head if more else None, 0, len(known), row["view_head"])
     if shared == len(bodies):
         if seen is None or len(bodies) >= seen:
-            return None, 0  # an older view of ours
-    elif seen is not None and shared >= seen:
-        return head, 0  # added to an older view of ours: it goes on after what came meanwhile
-    return (_at(connection, entries, shared), head)
+            return _Plan(None, 0, shared)  # an older view of ours
+    elif seen is not None and shared >= seen:  # added to an older view of ours
+        return _Plan(head, 0, shared, _at(connection, entries, shared))
+    return _Plan(_at(connection, entries, shared), head, shared)
 
 
 def _seen(connection: Connection, row: Any) -> int | None:

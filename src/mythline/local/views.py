@@ -286,6 +286,9 @@ def _publish(
             exchange(folder, beside, name)  # another program wrote it in this moment
             return "changed"
     connection.execute(SQL["set_view"], (head, count, mark.size, mark.mtime, session))
+    old: int = row["view_head"] or 0
+    if old > 0 and old >> lines.SHIFT != head >> lines.SHIFT:
+        lines.release(connection, [old])  # a line that only the file had
     return "done"
 
 
