@@ -182,8 +182,11 @@ def test_depth_counted_near_the_recursion_limit() -> None:
     used = len(__import__("inspect").stack())
     room = sys.getrecursionlimit() - used
     assert deep(room - 400)
-    with pytest.raises(InvalidMessages, match="deep"):
-        deep(room - 60)
+    if sys.version_info < (3, 12):  # from then on, C code has a stack of its own
+        with pytest.raises(InvalidMessages, match="deep"):
+            deep(room - 60)
+    else:
+        assert deep(room - 60)
 
 
 @pytest.mark.parametrize(
