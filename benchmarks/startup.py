@@ -21,7 +21,7 @@ async def run(options: Options) -> Iterator[Line]:
     heavy = [name for name in HEAVY if name in imported]
     found.append(Check("open_store imports nothing heavy", not heavy, ", ".join(heavy)))
     bare = [sys.executable, "-c", "pass"]
-    rounds = 5 if options.quick else 15
+    rounds = 3 if options.quick else 15
     for what, code in (
         ("import mythline, open_store", "import mythline; mythline.open_store"),
         ("import mythline, AgentSessions", "import mythline; mythline.AgentSessions"),
