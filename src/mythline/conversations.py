@@ -6,10 +6,12 @@ methods call a session's id `conversation_id`, and the owner `scope`.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import dataclasses
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import pydantic
 from pydantic import TypeAdapter
@@ -26,9 +28,15 @@ from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.usage import RunUsage
 
 from . import ids, messages
-from .errors import EntryNotFound, InvalidInput, RevisionConflict, UnreadableMessages
+from .errors import (
+    EntryNotFound,
+    InvalidInput,
+    RevisionConflict,
+    SessionNotFound,
+    UnreadableMessages,
+)
 from .models import SessionDetails, StoredEntry, to_micros
-from .store import Save, SessionKey, Store
+from .store import Append, Save, SessionKey, Store
 
 
 @cache
@@ -98,6 +106,9 @@ class StoredConversations(ConversationStore):
             UnreadableMessages: If the installed Pydantic AI can't read a message; with
                 `skip_unreadable` it is left out instead, and stays stored.
         """
+        if scope in (None, self.owner):
+            with contextlib.suppress(_ReadFirst):
+                return await _Whole(self).load(conversation_id, limit=limit)
         bound = self._in_scope(scope)
         if skip_unreadable:
             bound = bound.skipping_unreadable()
@@ -126,6 +137,9 @@ class StoredConversations(ConversationStore):
         carried = (
             conversation.conversation if isinstance(conversation, AgentRunResult) else conversation
         )
+        if carried.revision is not None and scope in (None, self.owner):
+            with contextlib.suppress(_ReadFirst):
+                return await _Turn(self, carried.revision).save(conversation)
         bound = self._in_scope(scope)
         if bound is not self and await bound._find(carried.conversation_id) is None:
             bound = self  # a new one, unless the id is taken in another scope
@@ -246,7 +260,6 @@ class StoredConversations(ConversationStore):
         key = SessionKey(ids.check_owner(owner), self.agent_id, ids.check_session_id(identity))
         shared = self.owner is None
         bodies = messages.dump(entry.message for entry in new_entries)
-        deferred = record.deferred_tool_requests
         save = Save(
             revision=record.revision,
             expected=expected_revision,
@@ -257,9 +270,7 @@ class StoredConversations(ConversationStore):
             ],
             branches=record.branches,
             usage=_usage_adapter().dump_json(record.usage),
-            deferred_tool_requests=None
-            if deferred is None
-            else _deferred_adapter().dump_json(deferred),
+            deferred_tool_requests=_deferred(record),
             forked_from=record.forked_from,
             forked_at=record.forked_at,
             updated=to_micros(record.updated_at),
@@ -283,6 +294,153 @@ class StoredConversations(ConversationStore):
                 raise RevisionConflict(conversation_id)
         except RevisionConflict as error:
             raise ConversationConflict(conversation_id) from error
+
+
+class _ReadFirst(Exception):
+    """This can't be done without reading what is stored."""
+
+
+class _OneStep(ConversationStore):
+    """A conversation store for one thing that Pydantic AI does with one, in one step of the store.
+
+    Whatever takes more is `_ReadFirst`.
+    """
+
+    def __init__(self, sessions: StoredConversations) -> None:
+        self._sessions = sessions
+
+    def _key(self, session_id: str) -> SessionKey:
+        sessions = self._sessions
+        return SessionKey(sessions.owner, sessions.agent_id, ids.check_session_id(session_id))
+
+    async def read_record(self, conversation_id: str) -> ConversationRecord | None:
+        raise _ReadFirst
+
+    async def read_records(
+        self, *, scope: str | None = None, limit: int | None = None
+    ) -> Sequence[ConversationRecord]:
+        raise _ReadFirst
+
+    async def read_history(
+        self, head_id: str | None, *, limit: int | None = None
+    ) -> list[ConversationEntry]:
+        raise _ReadFirst
+
+    async def read_entry(self, entry_id: str) -> ConversationEntry:
+        raise _ReadFirst
+
+    async def write_record(
+        self,
+        record: ConversationRecord,
+        *,
+        new_entries: Sequence[ConversationEntry] = (),
+        expected_revision: str | None,
+    ) -> None:
+        raise _ReadFirst
+
+    async def delete_record(self, conversation_id: str, *, expected_revision: str) -> None:
+        raise _ReadFirst
+
+
+class _Shown:
+    """What `ConversationStore.load` takes of an entry."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: ModelMessage) -> None:
+        self.message = message
+
+
+class _Whole(_OneStep):
+    """Loads a conversation with its messages in one read, without an object for each entry."""
+
+    def __init__(self, sessions: StoredConversations) -> None:
+        super().__init__(sessions)
+        self._limit: int | None = None
+        self._messages: list[ModelMessage] = []
+
+    async def load(
+        self, conversation_id: str, *, limit: int | None = None, scope: str | None = None
+    ) -> Conversation | None:
+        self._limit = limit
+        return await ConversationStore.load(self, conversation_id, limit=limit, scope=scope)
+
+    async def read_record(self, conversation_id: str) -> ConversationRecord | None:
+        sessions = self._sessions
+        found = await sessions.store.load(
+            self._key(conversation_id), limit=self._limit, shared=sessions.owner is None
+        )
+        if found is None:
+            return None
+        details, data = found
+        if data is None:
+            raise _ReadFirst
+        try:
+            self._messages = messages.read_array(data)
+        except pydantic.ValidationError:
+            raise _ReadFirst from None
+        return _record(details)
+
+    async def read_history(
+        self, head_id: str | None, *, limit: int | None = None
+    ) -> list[ConversationEntry]:
+        return cast("list[ConversationEntry]", list(map(_Shown, self._messages)))
+
+
+class _Turn(_OneStep):
+    """Saves what a run added to a loaded conversation, in one step that reads nothing before.
+
+    `ConversationStore.save` finds the record here that the conversation's revision stands for, as
+    far as it matters to what follows it: that it is still the stored one is for `Store.append` to
+    see. All else, a rewritten history say, takes the longer way.
+    """
+
+    def __init__(self, sessions: StoredConversations, revision: str) -> None:
+        super().__init__(sessions)
+        self._revision = revision
+        self._parent_id: str | None = None
+
+    async def save(
+        self, conversation: Conversation | AgentRunResult[Any], *, scope: str | None = None
+    ) -> list[ConversationEntry]:
+        first, *others = await ConversationStore.save(self, conversation, scope=scope)
+        return [dataclasses.replace(first, parent_id=self._parent_id), *others]
+
+    async def read_record(self, conversation_id: str) -> ConversationRecord | None:
+        return ConversationRecord(
+            conversation_id=conversation_id, head_id=None, revision=self._revision
+        )
+
+    async def write_record(
+        self,
+        record: ConversationRecord,
+        *,
+        new_entries: Sequence[ConversationEntry] = (),
+        expected_revision: str | None,
+    ) -> None:
+        if not new_entries:
+            raise _ReadFirst
+        append = Append(
+            revision=record.revision,
+            expected=self._revision,
+            entry_ids=[entry.id for entry in new_entries],
+            bodies=messages.dump(entry.message for entry in new_entries),
+            updated=to_micros(record.updated_at),
+            usage=_usage_adapter().dump_json(record.usage),
+            deferred_tool_requests=_deferred(record),
+        )
+        key = self._key(record.conversation_id)
+        try:
+            self._parent_id = (await self._sessions.store.append(key, append)).parent_id
+        except SessionNotFound:  # it may be one of a scope
+            raise _ReadFirst from None
+        except RevisionConflict as error:
+            raise ConversationConflict(record.conversation_id) from error
+
+
+def _deferred(record: ConversationRecord) -> bytes | None:
+    deferred = record.deferred_tool_requests
+    return None if deferred is None else _deferred_adapter().dump_json(deferred)
 
 
 def usage_of(details: SessionDetails) -> RunUsage:

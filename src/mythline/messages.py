@@ -129,6 +129,25 @@ def read(bodies: Sequence[bytes]) -> list[ModelMessage]:
     return ModelMessagesTypeAdapter.validate_json(_array(legacy.upgrade(bodies)))
 
 
+def is_odd(body: bytes) -> bool:
+    """Whether a message is to be changed before Pydantic AI reads it, by `upgrade` or `stamped`.
+
+    `False` for what the installed Pydantic AI writes.
+    """
+    return legacy.may_be_legacy(body) or not _is_stamped(body)
+
+
+def read_array(data: bytes) -> list[ModelMessage]:
+    """The messages of a JSON array of which none is odd.
+
+    Raises:
+        pydantic.ValidationError: If the installed Pydantic AI can't read one; see `read`.
+    """
+    from pydantic_ai.messages import ModelMessagesTypeAdapter
+
+    return ModelMessagesTypeAdapter.validate_json(data)
+
+
 def _array(bodies: Iterable[bytes]) -> bytes:
     return b"[" + b",".join(bodies) + b"]"
 
@@ -140,7 +159,7 @@ def stamped(body: bytes, entry_id: str) -> bytes:
     was stored, which its id tells. Programs other than Pydantic AI leave times out, and versions
     of it before 0.0.41 those of system prompts.
     """
-    if body.count(b'"timestamp"') > body.count(b'"system-prompt"'):
+    if _is_stamped(body):
         return body
     message = json.loads(body)
     try:
@@ -154,6 +173,10 @@ def stamped(body: bytes, entry_id: str) -> bytes:
         if message["kind"] == "request" and part["part_kind"] in _STAMPED:
             part.setdefault("timestamp", stamp)
     return json.dumps(message, ensure_ascii=False).encode()
+
+
+def _is_stamped(body: bytes) -> bool:
+    return body.count(b'"timestamp"') > body.count(b'"system-prompt"')
 
 
 _STAMPED = frozenset(

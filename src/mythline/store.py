@@ -103,6 +103,8 @@ class Append:
         updated: When it was saved, in microseconds since 1970, UTC.
         idempotency_key: A repeat under this key within a day stores nothing.
         digest: What makes a repeat the same one: a hash of what was sent.
+        usage: `RunUsage` as JSON, or `None` to leave it as it is.
+        deferred_tool_requests: What the session waits on now, as JSON, or `None`.
     """
 
     revision: str
@@ -112,15 +114,18 @@ class Append:
     updated: int
     idempotency_key: str | None = None
     digest: bytes = b""
+    usage: bytes | None = None
+    deferred_tool_requests: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """What an append, or the one that it repeats, stored."""
+    """What an append, or the one that it repeats, stored; `parent_id` is the head it went after."""
 
     revision: str
     message_count: int
     entry_ids: tuple[str, ...]
+    parent_id: str | None = None
 
 
 class Store(ABC):
@@ -223,6 +228,17 @@ class Store(ABC):
         Raises:
             EntryNotFound: If `before` or `after` is not in the current history.
         """
+
+    async def load(
+        self, key: SessionKey, *, limit: int | None = None, shared: bool = False
+    ) -> tuple[SessionDetails, bytes | None] | None:
+        """A session, as `get`, with the JSON array of its messages, or of the last `limit`.
+
+        `None` for the array if that is not to be had in one step, or one of the messages is odd
+        (`mythline.messages.is_odd`): then `line` has them.
+        """
+        details = await self.get(key, shared=shared)
+        return None if details is None else (details, None)
 
     @abstractmethod
     async def line(

@@ -419,7 +419,7 @@ def fork_while_writing(root: str) -> None:
     from mythline.local import rows
     from tests.local.support import turn
 
-    original = rows.move
+    original = rows.grow
     free: list[bool] = []
 
     def move(*arguments: Any, **named: Any) -> Any:
@@ -448,7 +448,7 @@ def fork_while_writing(root: str) -> None:
         async with store:
             sessions = store.sessions("agent")
             await sessions.create("one")
-            rows.move = move
+            rows.grow = move
             await sessions.append("one", turn("x"))
             rows.move = original
         print(json.dumps(free))

@@ -113,6 +113,7 @@ class Database:
         self._path = directory / "sessions.sqlite3"
         self._lock_fd: int | None = None
         self._writer: Connection | None = None
+        self._is_durable = True  # whether the writer syncs, as `_connect` has it do
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._idle_readers: deque[Connection] = deque()
@@ -221,30 +222,12 @@ class Database:
 
     # Reading
 
-    @contextlib.contextmanager
-    def reader(self) -> Generator[Connection]:
-        """A connection to read with, for one thread at a time.
-
-        Raises:
-            StoreClosed: If the database is not open here.
-            StoreError: If it can't be read.
-        """
-        self.check()
-        with translated():
-            try:
-                connection = self._idle_readers.pop()
-            except IndexError:
-                connection = self._connect()
-                connection.execute("PRAGMA query_only = ON")
-            try:
-                yield connection
-            except sqlite3.Error:
-                connection.close()
-                raise
-            except BaseException:
-                self._put_back(connection)
-                raise
-            self._put_back(connection)
+    def _take_reader(self) -> Connection:
+        with contextlib.suppress(IndexError):
+            return self._idle_readers.pop()
+        connection = self._connect()
+        connection.execute("PRAGMA query_only = ON")
+        return connection
 
     def _put_back(self, connection: Connection) -> None:
         if len(self._idle_readers) < READERS * 2 and self._is_open:
@@ -252,14 +235,39 @@ class Database:
         else:
             connection.close()
 
-    def read(self, function: Callable[[Connection], T]) -> T:
-        """What `function` returns, given one snapshot of the database. For point reads."""
-        with self.reader() as connection:
-            connection.execute("BEGIN")
+    def read(self, function: Callable[[Connection], T], *, snapshot: bool = True) -> T:
+        """What `function` returns, given a connection to read with. For point reads.
+
+        Args:
+            function: Called once, in this thread.
+            snapshot: Whether all its statements see one state of the database; one statement
+                does by itself.
+
+        Raises:
+            StoreClosed: If the database is not open here.
+            StoreError: If it can't be read.
+        """
+        self.check()
+        try:
+            connection = self._take_reader()
             try:
-                return function(connection)
-            finally:
-                connection.execute("COMMIT")
+                if snapshot:
+                    connection.execute("BEGIN")
+                try:
+                    result = function(connection)
+                finally:
+                    if snapshot:
+                        connection.execute("COMMIT")
+            except sqlite3.Error:
+                connection.close()
+                raise
+            except BaseException:
+                self._put_back(connection)
+                raise
+            self._put_back(connection)
+            return result
+        except (sqlite3.Error, OSError) as error:
+            raise translate(error) from error
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """What `function` returns, run beside the event loop."""
@@ -372,15 +380,18 @@ class Database:
     def _commit(self, batch: list[_Job]) -> None:
         try:
             with self._turn():
-                connection = self._writer or self._connect()
-                self._writer = connection
-                self._transact(connection, batch)
+                if self._writer is None:
+                    self._writer = self._connect()
+                    self._is_durable = True
+                self._transact(self._writer, batch)
         except Exception as error:
             self._fail(batch, error)
 
     def _transact(self, connection: Connection, batch: list[_Job]) -> None:
         durable = any(job.durable for job in batch)
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        if durable != self._is_durable:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._is_durable = durable
         connection.execute("BEGIN IMMEDIATE")
         for job in batch:
             if len(batch) > 1:

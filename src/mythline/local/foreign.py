@@ -18,15 +18,16 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from .. import messages
 from ..errors import InvalidMessages
+from ..ids import is_session_id
 from ..models import now_micros
 from . import rows, taking_in
 from .database import SQL, Connection, Database
-from .layout import SUFFIX, Layout, Mark, identity, look, read_whole, session_of
+from .layout import SUFFIX, Layout, Mark, identity, look, read_whole
 from .views import forget_missing, remember_folder
 
 T = TypeVar("T")
@@ -195,55 +196,49 @@ class Foreign:
 
     # Folders
 
-    def reconcile(self, owner: str, agent_id: str) -> bool:
+    def reconcile(
+        self, owner: str, agent_id: str, stop: Callable[[], bool] = lambda: False
+    ) -> bool:
         """Compare a whole folder with the truth by names and marks, reading no file.
 
         What is new or changed is noted, and read when it is asked for or by `read_pending`.
-        Whether there is a folder.
+        Whether there is a folder; not if it was told to `stop` half-way.
         """
         with self._layout.folder(owner, agent_id) as folder:
-            marks = {} if folder is None else _marks(folder)
-            known = self._database.read(
-                lambda connection: connection.execute(
-                    SQL["file_states"], (owner, agent_id)
-                ).fetchall()
+            states = self._database.read(
+                lambda connection: _file_states(connection, owner, agent_id)
             )
-            states = {row["session_id"]: row for row in known}
-            new = {
-                session: mark
-                for session, mark in marks.items()
-                if session not in states
-                and self._unreadable.get((owner, agent_id, session)) != mark
-            }
-            changed = [
-                row
-                for session, row in states.items()
-                if not row["pending"]
-                and session in marks
-                and (row["view_size"], row["view_mtime"]) != marks[session]
-                and self._unreadable.get((owner, agent_id, session)) != marks[session]
-            ]
-            gone = [
-                session
-                for session, row in states.items()
-                if row["view_size"] is not None and session not in marks
-            ]
+            new: dict[str, Mark] = {}
+            changed: list[tuple[str, int]] = []
+            marks: dict[str, Mark] = {}
+            for number, (session, mark) in enumerate(_files(folder, states)):
+                if not number % STEP and stop():
+                    return False
+                state = states.pop(session, None)
+                if self._unreadable.get((owner, agent_id, session)) == mark:
+                    continue
+                if state is None:
+                    new[session] = mark
+                elif not state[3] and (state[1], state[2]) != mark:
+                    changed.append((session, state[0]))
+                    marks[session] = mark
+            gone = [session for session, state in states.items() if state[1] is not None]
             for names in _some(sorted(new)):
                 self._database.write_now(
                     lambda connection, names=names: self._add_known_by_name(
                         connection, owner, agent_id, {name: new[name] for name in names}
                     )
                 )
-            for numbers in _some([row["n"] for row in changed]):
+            for numbers in _some([number for _, number in changed]):
                 self._database.write_now(
                     lambda connection, numbers=numbers: _note_changed(connection, numbers, marks)
                 )
         for session in gone:
             self.notice((owner, agent_id, session))
-        changed.sort(key=lambda row: marks[row["session_id"]].mtime, reverse=True)
-        for row in changed[:AT_ONCE]:
-            self.take_in(owner, agent_id, row["session_id"])
-        return bool(marks) or folder is not None
+        changed.sort(key=lambda state: marks[state[0]].mtime, reverse=True)
+        for session, _ in changed[:AT_ONCE]:
+            self.take_in(owner, agent_id, session)
+        return folder is not None
 
     def _add_known_by_name(
         self, connection: Connection, owner: str, agent_id: str, marks: dict[str, Mark]
@@ -301,15 +296,31 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _marks(folder: int) -> dict[str, Mark]:
-    marks: dict[str, Mark] = {}
+_State = tuple[int, int | None, int | None, int]
+"""Number of a session, size and time of its view, and whether that is yet to be read."""
+
+
+def _file_states(connection: Connection, owner: str, agent_id: str) -> dict[str, _State]:
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return {row[0]: row[1:] for row in cursor.execute(SQL["file_states"], (owner, agent_id))}
+
+
+def _files(folder: int | None, known: Container[str]) -> Iterator[tuple[str, Mark]]:
+    """Size and time of each file that is the view of a session."""
+    if folder is None:
+        return
     with os.scandir(folder) as found:
         for entry in found:
-            session = session_of(entry.name)
-            if session and entry.is_file(follow_symlinks=False):
-                with contextlib.suppress(FileNotFoundError):
-                    marks[session] = Mark.of(entry.stat(follow_symlinks=False))
-    return marks
+            session = entry.name.removesuffix(SUFFIX)
+            if session == entry.name or not (session in known or is_session_id(session)):
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield session, Mark.of(status)
 
 
 def _note_changed(connection: Connection, numbers: Sequence[int], marks: dict[str, Mark]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from .. import messages
 from ..models import StoredEntry
 from .database import SQL, Connection
 
@@ -63,6 +64,38 @@ def read(
     connection: Connection, head: int, first: int = 0, end: int | None = None
 ) -> list[StoredEntry]:
     """Entries `first` to `end` (exclusive) of the history of `head`, oldest first."""
+    ranges, parent = _ranges(connection, head, first, end)
+    parent_id = entry_id(connection, parent)
+    cursor = connection.cursor()
+    cursor.row_factory = None  # plain tuples, which cost a fourth of rows
+    found: list[tuple[str, bytes]] = []
+    for part in ranges:
+        found += cursor.execute(SQL["entries"], part).fetchall()
+    parents = [parent_id, *(identity for identity, _ in found)]
+    return [
+        StoredEntry(identity, parent, body)
+        for (identity, body), parent in zip(found, parents, strict=False)
+    ]
+
+
+def array(connection: Connection, head: int, first: int = 0) -> bytes | None:
+    """The JSON array of the messages from `first` on of the history of `head`.
+
+    `None` if one of them has to be put right before it is read.
+    """
+    ranges, _ = _ranges(connection, head, first, None)
+    if any(connection.execute(SQL["has_odd"], part).fetchone() for part in ranges):
+        return None
+    rows = connection.cursor()
+    rows.row_factory = None
+    bodies = [body for part in ranges for (body,) in rows.execute(SQL["bodies"], part)]
+    return b"[" + b",".join(bodies) + b"]"
+
+
+def _ranges(
+    connection: Connection, head: int, first: int, end: int | None
+) -> tuple[list[tuple[int, int]], int]:
+    """The numbers of entries `first` to `end` (exclusive), and of the entry before them."""
     ranges: list[tuple[int, int]] = []
     parent = 0
     for segment in segments(connection, head):
@@ -74,17 +107,8 @@ def read(
             parent = low - 1 if low > segment.first else segment.follows
         if segment.base <= first:
             break
-    parent_id = entry_id(connection, parent)
-    cursor = connection.cursor()
-    cursor.row_factory = None  # plain tuples, which cost a fourth of rows
-    found: list[tuple[str, bytes]] = []
-    for low, high in reversed(ranges):
-        found += cursor.execute(SQL["entries"], (low, high)).fetchall()
-    parents = [parent_id, *(identity for identity, _ in found)]
-    return [
-        StoredEntry(identity, parent, body)
-        for (identity, body), parent in zip(found, parents, strict=False)
-    ]
+    ranges.reverse()
+    return ranges, parent
 
 
 def entry_id(connection: Connection, entry: int) -> str | None:
@@ -116,7 +140,11 @@ def extend(connection: Connection, after: int, entries: Sequence[tuple[str, byte
         some = entries[len(numbers) : len(numbers) + PLACES - start % PLACES]
         places = range(start, start + len(some))
         connection.executemany(
-            SQL["add_entry"], [(n, *entry) for n, entry in zip(places, some, strict=True)]
+            SQL["add_entry"],
+            [
+                (n, identity, body, messages.is_odd(body))
+                for n, (identity, body) in zip(places, some, strict=True)
+            ],
         )
         numbers += places
     return numbers

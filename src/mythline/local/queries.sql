@@ -23,6 +23,12 @@ SELECT 1 FROM entries WHERE n = ?
 -- name: entries
 SELECT id, body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n
 
+-- name: bodies
+SELECT body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n
+
+-- name: has_odd
+SELECT 1 FROM entries WHERE odd AND n BETWEEN ? AND ? LIMIT 1
+
 -- name: bodies_backwards
 SELECT body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n DESC
 
@@ -30,7 +36,7 @@ SELECT body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n DESC
 SELECT coalesce(sum(length(body)), 0) FROM entries WHERE n BETWEEN ? AND ?
 
 -- name: add_entry
-INSERT INTO entries (n, id, body) VALUES (?, ?, ?)
+INSERT INTO entries (n, id, body, odd) VALUES (?, ?, ?, ?)
 
 -- name: drop_entries
 DELETE FROM entries WHERE n BETWEEN ? AND ?
@@ -64,11 +70,26 @@ SELECT max(needed) FROM (
 -- Sessions ------------------------------------------------------------------------------------
 
 -- name: session
-SELECT * FROM sessions JOIN session_state USING (n)
+SELECT sessions.*, usage, deferred, metadata,
+       (SELECT json_group_array(id) FROM (
+          SELECT id FROM branches JOIN entries ON entries.n = branches.entry
+           WHERE session = sessions.n ORDER BY ord)) AS branches
+  FROM sessions JOIN session_state USING (n)
  WHERE owner = :owner AND agent_id = :agent_id AND session_id = :session_id AND deleted IS NULL
 
+-- What an append goes on from.
+-- name: growing
+SELECT n, revision, head, head_id, message_count, body_bytes, opening, preview, pending,
+       view_size, view_mtime, usage, deferred
+  FROM sessions JOIN session_state USING (n)
+ WHERE owner = ? AND agent_id = ? AND session_id = ? AND deleted IS NULL
+
 -- name: shared_session
-SELECT * FROM sessions JOIN session_state USING (n)
+SELECT sessions.*, usage, deferred, metadata,
+       (SELECT json_group_array(id) FROM (
+          SELECT id FROM branches JOIN entries ON entries.n = branches.entry
+           WHERE session = sessions.n ORDER BY ord)) AS branches
+  FROM sessions JOIN session_state USING (n)
  WHERE agent_id = :agent_id AND session_id = :session_id AND deleted IS NULL AND shared_id = 1
  ORDER BY updated DESC LIMIT 1
 
@@ -84,9 +105,6 @@ LIMIT 1
 -- name: session_by_number
 SELECT * FROM sessions JOIN session_state USING (n) WHERE n = ?
 
--- name: branches
-SELECT id FROM branches JOIN entries ON entries.n = branches.entry WHERE session = ? ORDER BY ord
-
 -- name: branch_tips
 SELECT entry FROM branches WHERE session = ?
 
@@ -97,19 +115,31 @@ SELECT * FROM sessions
  ORDER BY updated DESC, n DESC LIMIT :limit
 
 -- name: records
-SELECT * FROM sessions JOIN session_state USING (n)
+SELECT sessions.*, usage, deferred, metadata,
+       (SELECT json_group_array(id) FROM (
+          SELECT id FROM branches JOIN entries ON entries.n = branches.entry
+           WHERE session = sessions.n ORDER BY ord)) AS branches
+  FROM sessions JOIN session_state USING (n)
  WHERE owner = :owner AND agent_id = :agent_id AND deleted IS NULL
  ORDER BY updated DESC, n DESC LIMIT :limit
 
 -- name: records_shared
 SELECT * FROM (
-  SELECT * FROM sessions JOIN session_state USING (n)
+  SELECT sessions.*, usage, deferred, metadata,
+         (SELECT json_group_array(id) FROM (
+            SELECT id FROM branches JOIN entries ON entries.n = branches.entry
+             WHERE session = sessions.n ORDER BY ord)) AS branches
+    FROM sessions JOIN session_state USING (n)
    WHERE owner = '' AND agent_id = :agent_id AND deleted IS NULL
    ORDER BY updated DESC, n DESC LIMIT :limit
 )
 UNION ALL
 SELECT * FROM (
-  SELECT * FROM sessions JOIN session_state USING (n)
+  SELECT sessions.*, usage, deferred, metadata,
+         (SELECT json_group_array(id) FROM (
+            SELECT id FROM branches JOIN entries ON entries.n = branches.entry
+             WHERE session = sessions.n ORDER BY ord)) AS branches
+    FROM sessions JOIN session_state USING (n)
    WHERE agent_id = :agent_id AND owner <> '' AND shared_id = 1 AND deleted IS NULL
    ORDER BY updated DESC, n DESC LIMIT :limit
 )
@@ -148,6 +178,12 @@ UPDATE sessions
        body_bytes = :body_bytes, updated = :updated, opening = :opening, preview = :preview,
        forked_from = :forked_from, forked_at = :forked_at
  WHERE n = :n
+
+-- name: grow
+UPDATE sessions
+   SET revision = ?, head = ?, head_id = ?, message_count = ?, body_bytes = ?, updated = ?,
+       opening = ?, preview = ?
+ WHERE n = ?
 
 -- name: set_state
 UPDATE session_state SET usage = ?, deferred = ? WHERE n = ?

@@ -32,6 +32,12 @@ def session(connection: Connection, place: Place) -> Row | None:
     return connection.execute(SQL["session"], names).fetchone()
 
 
+def shared(connection: Connection, key: SessionKey) -> Row | None:
+    """The row of a living session that an ownerless caller finds by its id alone."""
+    names = {"agent_id": key.agent_id, "session_id": key.session_id}
+    return connection.execute(SQL["shared_session"], names).fetchone()
+
+
 def add(
     connection: Connection,
     place: Place,
@@ -70,6 +76,7 @@ def move(
     *,
     revision: str,
     updated: int,
+    head_id: str | None = None,
     added: Sequence[bytes] | None = None,
     **fields: Any,
 ) -> int:
@@ -90,7 +97,7 @@ def move(
         "n": row["n"],
         "revision": revision,
         "head": head,
-        "head_id": lines.entry_id(connection, head),
+        "head_id": head_id or lines.entry_id(connection, head),
         "message_count": count,
         "body_bytes": size,
         "updated": updated,
@@ -100,6 +107,33 @@ def move(
         "forked_at": row["forked_at"],
     } | fields
     connection.execute(SQL["set_history"], values)
+    return size
+
+
+def grow(
+    connection: Connection,
+    row: Row,
+    head: int,
+    *,
+    head_id: str,
+    revision: str,
+    updated: int,
+    added: Sequence[bytes],
+) -> int:
+    """As `move`, where the history only gets longer by the bodies `added`."""
+    size: int = row["body_bytes"] + sum(map(len, added))
+    values = (
+        revision,
+        head,
+        head_id,
+        row["message_count"] + len(added),
+        size,
+        updated,
+        row["opening"] or _opening(added),
+        _preview(reversed(added)) or row["preview"],
+        row["n"],
+    )
+    connection.execute(SQL["grow"], values)
     return size
 
 
@@ -134,9 +168,9 @@ def purge(connection: Connection, number: int) -> None:
     lines.release(connection, [*tips, max(0, row["view_head"] or 0)])
 
 
-def branches(connection: Connection, number: int) -> tuple[str, ...]:
+def branches(row: Row) -> tuple[str, ...]:
     """The last entries of the branches a session left, oldest first."""
-    return tuple(row[0] for row in connection.execute(SQL["branches"], (number,)))
+    return tuple(json.loads(row["branches"])) if row["branches"] != "[]" else ()
 
 
 def info(row: Row) -> SessionInfo:
@@ -144,14 +178,14 @@ def info(row: Row) -> SessionInfo:
     return SessionInfo(**_fields(row))
 
 
-def details(connection: Connection, row: Row) -> SessionDetails:
+def details(row: Row) -> SessionDetails:
     """A row with its state and branches."""
     return SessionDetails(
         **_fields(row),
         head_id=row["head_id"],
         usage=row["usage"],
         deferred_tool_requests=row["deferred"],
-        branches=branches(connection, row["n"]),
+        branches=branches(row),
         forked_from=row["forked_from"],
         forked_at=row["forked_at"],
         metadata=json.loads(row["metadata"]),

@@ -99,35 +99,48 @@ class LocalStore(Store):
         self._foreign.take_in(owner, agent_id, session_id)
 
     def _fresh(
-        self, place: rows.Place, function: Callable[[Connection, Any | None], T]
+        self,
+        place: rows.Place,
+        function: Callable[[Connection, Any | None], T],
+        *,
+        snapshot: bool = True,
     ) -> tuple[bool, T]:
         """What `function` makes of a session's row, and whether no other program changed its view.
 
         Two looks: in one, this store's own view may just be changing places.
         """
-        row, found = self._look(place, function)
+        row, found = self._look(place, function, snapshot)
         if not self._has_views or self._foreign.is_current(place, row):
             return True, found
-        row, found = self._look(place, function)
+        row, found = self._look(place, function, snapshot)
         return self._foreign.is_current(place, row), found
 
     def _look(
-        self, place: rows.Place, function: Callable[[Connection, Any | None], T]
+        self, place: rows.Place, function: Callable[[Connection, Any | None], T], snapshot: bool
     ) -> tuple[Any | None, T]:
         def look(connection: Connection) -> tuple[Any | None, T]:
             row = rows.session(connection, place)
             return row, function(connection, row)
 
-        return self._database.read(look)
+        return self._database.read(look, snapshot=snapshot)
 
-    async def _now(self, key: SessionKey, function: Callable[[Connection, Any | None], T]) -> T:
-        """What `function` makes of a session's row, after what other programs did. Point reads."""
+    async def _now(
+        self,
+        key: SessionKey,
+        function: Callable[[Connection, Any | None], T],
+        *,
+        snapshot: bool = False,
+    ) -> T:
+        """What `function` makes of a session's row, after what other programs did. Point reads.
+
+        Without `snapshot`, what it reads itself may be newer than the row.
+        """
         self._check()
-        current, found = self._fresh(rows.place_of(key), function)
+        current, found = self._fresh(rows.place_of(key), function, snapshot=snapshot)
         if current:
             return found
         await self._database.in_thread(lambda: self._foreign.take_in(*rows.place_of(key)))
-        return self._fresh(rows.place_of(key), function)[1]
+        return self._fresh(rows.place_of(key), function, snapshot=snapshot)[1]
 
     async def _aside(self, key: SessionKey, function: Callable[[Connection, Any | None], T]) -> T:
         """As `_now`, beside the event loop: for reads that take longer."""
@@ -164,10 +177,8 @@ class LocalStore(Store):
         """A session, by point reads and one look at its view."""
 
         def find(connection: Connection, row: Any | None) -> SessionDetails | None:
-            if row is None and shared:
-                names = {"agent_id": key.agent_id, "session_id": key.session_id}
-                row = connection.execute(SQL["shared_session"], names).fetchone()
-            return None if row is None else rows.details(connection, row)
+            row = row or (rows.shared(connection, key) if shared else None)
+            return None if row is None else rows.details(row)
 
         found = await self._now(key, find)
         if found is not None and found.owner != key.owner:  # its own view was not looked at
@@ -227,9 +238,7 @@ class LocalStore(Store):
         statement = SQL["records_shared" if owner is None else "records"]
         names = {"owner": where, "agent_id": agent_id, "limit": -1 if limit is None else limit}
         return await self._read(
-            lambda connection: [
-                rows.details(connection, row) for row in connection.execute(statement, names)
-            ]
+            lambda connection: [rows.details(row) for row in connection.execute(statement, names)]
         )
 
     async def _read_pending(self, where: str, agent_id: str) -> None:
@@ -264,6 +273,26 @@ class LocalStore(Store):
             return HistoryPage(row["revision"], row["message_count"], first, tuple(entries))
 
         return await self._aside(key, page)
+
+    async def load(
+        self, key: SessionKey, *, limit: int | None = None, shared: bool = False
+    ) -> tuple[SessionDetails, bytes | None] | None:
+        """A session and its messages, of one snapshot; a short read, next to what follows it."""
+
+        def find(
+            connection: Connection, row: Any | None
+        ) -> tuple[SessionDetails, bytes | None] | None:
+            row = row or (rows.shared(connection, key) if shared else None)
+            if row is None:
+                return None
+            first = 0 if limit is None else max(0, row["message_count"] - limit)
+            return rows.details(row), lines.array(connection, row["head"], first)
+
+        found = await self._now(key, find, snapshot=True)
+        if found is not None and found[0].owner != key.owner:  # its own view was not looked at
+            where = SessionKey(found[0].owner, key.agent_id, key.session_id)
+            return await self.load(where, limit=limit)
+        return found
 
     async def line(
         self, owner: str | None, agent_id: str, entry_id: str, *, limit: int | None = None
@@ -307,14 +336,27 @@ class LocalStore(Store):
                 raise RevisionConflict(key.session_id)
 
     async def append(self, key: SessionKey, append: Append) -> AppendResult:
-        """One transaction at the head, whatever it is."""
-        await self._notice(key)
-        result, number, size = await self._database.write(
-            lambda connection: writing.append(connection, key, append)
-        )
+        """One transaction at the head, whatever it is; it looks at the view itself."""
+        self._check()
+        try:
+            result, number, size = await self._append(key, append, self._check_current)
+        except writing.ViewChanged:
+            await self._notice(key)
+            result, number, size = await self._append(key, append, lambda _place, _row: None)
         if self._has_views and number:
             self._views.touch(number, size)
         return result
+
+    async def _append(
+        self, key: SessionKey, append: Append, check: Callable[[rows.Place, Any | None], None]
+    ) -> tuple[AppendResult, int, int]:
+        return await self._database.write(
+            lambda connection: writing.append(connection, key, append, check)
+        )
+
+    def _check_current(self, place: rows.Place, row: Any | None) -> None:
+        if self._has_views and not self._foreign.is_current(place, row):
+            raise writing.ViewChanged
 
     async def delete(
         self, key: SessionKey, *, expected: Expected = ANY, permanent: bool = False

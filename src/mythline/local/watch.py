@@ -114,7 +114,7 @@ class Watch:
     def _compare(self, folder: Folder, done: Future[None]) -> None:
         try:
             self._foreign.clean(*folder)
-            is_there = self._foreign.reconcile(*folder)
+            is_there = self._foreign.reconcile(*folder, self._stop.is_set)
         except Exception as error:
             log.warning("a folder of sessions could not be compared: %s", error)
             is_there = False

@@ -79,14 +79,17 @@ def save(
         connection,
         row,
         head,
+        head_id=save.head_id,
         revision=save.revision,
         updated=save.updated,
         added=added,
         forked_from=save.forked_from,
         forked_at=save.forked_at,
     )
-    connection.execute(SQL["set_state"], (save.usage, save.deferred_tool_requests, number))
-    if tuple(save.branches) != rows.branches(connection, number):
+    state = save.usage, save.deferred_tool_requests
+    if state != (row["usage"], row["deferred"]):
+        connection.execute(SQL["set_state"], (*state, number))
+    if tuple(save.branches) != rows.branches(row):
         connection.execute(SQL["drop_branches"], (number,))
         connection.executemany(
             SQL["add_branch"],
@@ -127,14 +130,24 @@ def reachable(connection: Connection, owner: str, agent_id: str, entry_id: str) 
     return entry
 
 
+class ViewChanged(Exception):
+    """Another program changed the session's view, which is to be taken in first."""
+
+
 def append(
-    connection: Connection, key: SessionKey, append: Append
+    connection: Connection,
+    key: SessionKey,
+    append: Append,
+    check: Callable[[rows.Place, rows.Row | None], None],
 ) -> tuple[AppendResult, int, int]:
     """Add messages as `Store.append` says; also the session's number and bytes of messages.
 
-    The number is 0 where nothing was stored, because an earlier append is repeated.
+    The number is 0 where nothing was stored, because an earlier append is repeated. `check` is
+    called first, and raises if the session's row is not to be gone on from.
     """
-    row = rows.session(connection, rows.place_of(key))
+    place = rows.place_of(key)
+    row = connection.execute(SQL["growing"], place).fetchone()
+    check(place, row)
     if row is None:
         raise SessionNotFound(key.session_id)
     number: int = row["n"]
@@ -152,15 +165,18 @@ def append(
     numbers = lines.extend(
         connection, row["head"], list(zip(append.entry_ids, append.bodies, strict=True))
     )
-    size = rows.move(
+    size = rows.grow(
         connection,
         row,
         numbers[-1],
+        head_id=append.entry_ids[-1],
         revision=append.revision,
         updated=append.updated,
         added=append.bodies,
     )
-    connection.execute(SQL["drop_deferred"], (number,))
+    state = append.usage or row["usage"], append.deferred_tool_requests
+    if state != (row["usage"], row["deferred"]):
+        connection.execute(SQL["set_state"], (*state, number))
     total = row["message_count"] + len(append.bodies)
     if repeat is not None:
         connection.execute(SQL["forget_repeats"], (number, append.updated - DAY))
@@ -174,4 +190,5 @@ def append(
             json.dumps(list(append.entry_ids)),
         )
         connection.execute(SQL["remember"], values)
-    return AppendResult(append.revision, total, tuple(append.entry_ids)), number, size
+    result = AppendResult(append.revision, total, tuple(append.entry_ids), row["head_id"])
+    return result, number, size
