@@ -168,13 +168,14 @@ def agents(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
 async def _newest(location: str | None, agent: str | None, limit: int) -> list[SessionInfo]:
     from .ids import check_agent_id
+    from .operations import Listing
 
     async with _existing(location) as store:
         if agent is not None:
             names = [check_agent_id(agent)]
         else:
             names = [info.agent_id for info in await store.agents(None)]
-        pages = [await store.list(None, name, limit=limit) for name in names]
+        pages = [await store.list(None, name, Listing(limit=limit)) for name in names]
         found = [info for page in pages for info in page]
         return sorted(found, key=lambda info: info.last_modified, reverse=True)[:limit]
 

@@ -65,6 +65,12 @@ class StoredConversations(ConversationStore):
     def _key(self, session_id: str) -> SessionKey:
         return SessionKey(self.owner, self.agent_id, ids.check_session_id(session_id))
 
+    async def _details(self, session_id: str) -> SessionDetails:
+        found = await self.store.get(self._key(session_id))
+        if found is None:
+            raise SessionNotFound(session_id)
+        return found
+
     # What users call, where an ownerless caller may name a scope
 
     def _in_scope(self, scope: str | None) -> Self:

@@ -47,7 +47,9 @@ class SessionInfo:
         last_modified: When it was last saved.
         message_count: Messages in its history.
         size: Bytes of its history as a JSON array, the size of its view.
-        revision: Changes on every save; opaque.
+        revision: Changes on every save, and when it is described anew; opaque.
+        deleted: When it was deleted; `None` for one that isn't in the trash.
+        purges: When it will be gone from the trash; `None` for never, or if it isn't there.
     """
 
     agent_id: str
@@ -63,6 +65,8 @@ class SessionInfo:
     message_count: int
     size: int
     revision: str
+    deleted: datetime | None = None
+    purges: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,3 +223,156 @@ class Transcript(Sequence[TranscriptItem]):
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where an entry is in a session.
+
+    Attributes:
+        count: Messages that lead to it, itself included.
+        is_current: Whether it is in the current history; else it is in a branch.
+        has_head: Whether the newest entry of the current history leads to it, or is it.
+    """
+
+    count: int
+    is_current: bool
+    has_head: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """A line of entries that a session left.
+
+    Attributes:
+        entry_id: Its last entry.
+        parts_at: The last entry that it shares with the current history, or `None`.
+        message_count: Messages that lead to its end, from the first.
+        own_count: How many of them the current history doesn't have.
+        preview: The start of the last text in it, one line, at most 200 characters.
+        last_modified: When its last entry was stored.
+    """
+
+    entry_id: str
+    parts_at: str | None
+    message_count: int
+    own_count: int
+    preview: str
+    last_modified: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHit:
+    """A message that a search found.
+
+    Attributes:
+        session_id: The session that has it, of `agent_id`.
+        agent_id: The agent.
+        title: The session's title.
+        entry_id: The message's entry.
+        role: Whose words: `user`, `assistant` or `tool`.
+        snippet: A part of the text, plain, one line, around what was found.
+        marks: Where in `snippet` that is: start and end (exclusive), in characters, in order.
+        last_modified: When the session was last saved.
+        timestamp: When the message was said, or else stored.
+        is_current: Whether it is in the session's current history; else it is in a branch.
+    """
+
+    session_id: str
+    agent_id: str
+    title: str | None
+    entry_id: str
+    role: Literal["user", "assistant", "tool"]
+    snippet: str
+    marks: tuple[tuple[int, int], ...]
+    last_modified: datetime
+    timestamp: datetime
+    is_current: bool
+
+
+@dataclass(frozen=True)
+class SearchPage(Sequence[SearchHit]):
+    """A page of what a search found, best first, and the cursor of the next page."""
+
+    hits: tuple[SearchHit, ...]
+    next_cursor: str | None
+
+    @overload
+    def __getitem__(self, index: int) -> SearchHit: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[SearchHit, ...]: ...
+    def __getitem__(self, index: int | slice) -> SearchHit | tuple[SearchHit, ...]:
+        return self.hits[index]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+
+EventType = Literal[
+    "ready",
+    "reset",
+    "created",
+    "appended",
+    "changed",
+    "renamed",
+    "updated",
+    "deleted",
+    "restored",
+    "purged",
+]
+"""What happened. `appended`: the history only grew; `changed`: it went another way (a branch, a
+rewrite); `renamed`: the title changed; `updated`: tags, pinned, archived or metadata did.
+`ready` and `reset` are about the events themselves and name no session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEvent:
+    """One change of a session.
+
+    Attributes:
+        event_id: To go on from, after this one.
+        type: What happened.
+        agent_id: The agent, or `None` for `ready` and `reset`.
+        session_id: The session, or `None` likewise.
+        revision: The session's revision after it, or `None` if it is gone.
+        time: When it happened.
+    """
+
+    event_id: str
+    type: EventType
+    agent_id: str | None
+    session_id: str | None
+    revision: str | None
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """What a prune moved to the trash, or would: how many sessions, their bytes, and which."""
+
+    pruned: int
+    bytes: int
+    sessions: tuple[str, ...]
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that a check of a store found wrong.
+
+    Attributes:
+        kind: What it is, for programs: `integrity`, `history`, `counters`, `branch`, `view`,
+            `search`, `file`, `unreadable`, `orphan`.
+        explanation: What it is and what it means, for people.
+        agent_id: Where it was found, if in one agent's sessions; likewise `owner`, `session_id`.
+        is_fixed: Whether it was put right.
+        can_fix: Whether it can be, without a loss.
+    """
+
+    kind: str
+    explanation: str
+    owner: str | None = None
+    agent_id: str | None = None
+    session_id: str | None = None
+    is_fixed: bool = False
+    can_fix: bool = False

@@ -11,16 +11,30 @@ raises has changed nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from .models import AgentInfo, HistoryPage, SessionDetails, SessionPage, StoredEntry
+from .models import (
+    AgentInfo,
+    Branch,
+    Finding,
+    HistoryPage,
+    Located,
+    SearchPage,
+    SessionDetails,
+    SessionEvent,
+    SessionPage,
+    StoredEntry,
+)
+from .operations import ANY, AnyRevision, Describe, Expected, Listing, Search
 
 if TYPE_CHECKING:
     from .sessions import AgentSessions
+
+
+TRASH_DAYS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +44,6 @@ class SessionKey:
     owner: str | None
     agent_id: str
     session_id: str
-
-
-class Keep(Enum):
-    """`KEEP`: leave a field of a session as it is."""
-
-    KEEP = "keep"
-
-
-KEEP: Final = Keep.KEEP
-
-
-class AnyRevision(Enum):
-    """`ANY`: whatever the revision is now."""
-
-    ANY = "any"
-
-
-ANY: Final = AnyRevision.ANY
-Expected = str | None | Literal[AnyRevision.ANY]
-"""The revision that a change goes on from; `None` where there must be no session yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +64,8 @@ class Save:
             no owner and those with a `shared_id`.
         shared_id: Whether an ownerless caller may find the session by its id alone.
         id_alone: Whether a new session's id must be one that no ownerless caller finds.
-        title: For a session that is created; `tags` and `metadata` likewise.
+        title: For a session that is created; likewise all that follows.
+        created: When it was made, in microseconds since 1970, UTC; `None` for `updated`.
     """
 
     revision: str
@@ -89,6 +84,9 @@ class Save:
     title: str | None = None
     tags: Sequence[str] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    pinned: bool = False
+    archived: bool = False
+    created: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +131,13 @@ class Store(ABC):
 
     Use it as an async context manager. Any number of tasks and threads may use an open store,
     and any number of processes may open the same place.
+
+    Attributes:
+        trash_days: Days that deleted sessions can be restored, at least; then they are purged,
+            by the store itself while it is open. 0: a delete is a purge. `None`: never.
     """
+
+    trash_days: float | None = TRASH_DAYS
 
     def sessions(self, agent_id: str, owner: str | None = None) -> AgentSessions:
         """The sessions of one agent, of one owner or of none.
@@ -186,17 +190,19 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def list(
-        self, owner: str | None, agent_id: str, *, limit: int, cursor: str | None = None
-    ) -> SessionPage:
-        """The newest sessions by `last_modified`, then by when they were made, at most `limit`.
+    async def list(self, owner: str | None, agent_id: str, listing: Listing) -> SessionPage:
+        """Sessions as `listing` says, at most `listing.limit`.
 
-        A `cursor` goes on after the page that gave it: a session saved in between is not
-        repeated on later pages, and one that wasn't is not left out. Reads no message.
+        A cursor goes on after the page that gave it: a session saved in between is not repeated
+        on later pages, and one that wasn't is not left out. Reads no message.
 
         Raises:
-            InvalidCursor: If no list gave `cursor`.
+            InvalidCursor: If no list of this order gave the cursor.
         """
+
+    @abstractmethod
+    async def count(self, owner: str | None, agent_id: str, listing: Listing) -> int:
+        """How many sessions a list shows on all its pages; limit and cursor don't matter."""
 
     @abstractmethod
     async def records(
@@ -278,13 +284,65 @@ class Store(ABC):
         """
 
     @abstractmethod
+    async def describe(self, key: SessionKey, change: Describe) -> SessionDetails:
+        """Change what describes a session; what it is then.
+
+        Its revision gets the mark of the change, so that it is another one; saves and appends
+        that expect the revision without the mark, or with another, still go on from it.
+
+        Durability: as `save`.
+
+        Raises:
+            SessionNotFound: If there is no session.
+            RevisionConflict: If `change.expected` is not the stored revision with its mark.
+        """
+
+    @abstractmethod
+    async def locate(self, key: SessionKey, entry_id: str) -> Located | None:
+        """Where in a session an entry is; `None` if the session doesn't reach it, or isn't there.
+
+        The current history is looked at first, then the branches, the newest first.
+        """
+
+    @abstractmethod
+    async def branches(self, key: SessionKey) -> Sequence[Branch] | None:
+        """The branches that a session left, oldest first, or `None` if there is no session."""
+
+    @abstractmethod
+    async def search(self, owner: str | None, search: Search) -> SearchPage:
+        """Messages that a search finds, best first, equally good ones in a fixed order.
+
+        Finds all that was saved before it was called, in the histories and branches of sessions
+        that are not deleted. A message that several sessions share is one hit: in a session
+        whose current history has it, if there is one, and of those in the one made first.
+
+        Raises:
+            InvalidCursor: If no search gave the cursor.
+        """
+
+    @abstractmethod
+    def events(
+        self, owner: str | None, agent_id: str | None, *, after: str | None = None
+    ) -> AsyncGenerator[SessionEvent]:
+        """What happens to the sessions of an owner and agent, or of all agents, as it happens.
+
+        Each change once, in the order of the changes to a session, within a second, whoever made
+        it. Without `after`, from now on, with an event `ready` first, so that what is read after
+        it misses nothing. With the `event_id` of an earlier one, from that one on; if those are
+        no longer kept, an event `reset` says that something was missed. Events are kept for an
+        hour at least. Ends when the store is closed; to leave earlier, close the generator.
+        """
+
+    @abstractmethod
     async def delete(
         self, key: SessionKey, *, expected: Expected = ANY, permanent: bool = False
     ) -> bool:
         """Delete a session; whether there was one.
 
-        Without `permanent` its row and entries stay, out of reach, so that it can be restored.
-        With it, its entries that no other session shares are removed.
+        Without `permanent` it goes to the trash, out of reach, with all that it has, unless
+        `trash_days` is 0. With it, it is purged: its entries that no other session shares are
+        removed, and gone from every file of the store. Where there is none, those with its id in
+        the trash are purged.
 
         Raises:
             RevisionConflict: If `expected` is not the stored revision.
@@ -295,6 +353,35 @@ class Store(ABC):
         """Delete every session of an owner and agent, as `delete`; how many.
 
         Not one step: sessions made meanwhile may stay, and a failure may leave some deleted.
+        """
+
+    @abstractmethod
+    async def restore(self, key: SessionKey, *, session_id: str | None = None) -> SessionDetails:
+        """Take a session out of the trash, with all that it had; of several, the last deleted.
+
+        Args:
+            key: What it was.
+            session_id: Its id from now on, if it should be another.
+
+        Raises:
+            SessionNotFound: If none is in the trash.
+            SessionExists: If its id is taken.
+        """
+
+    @abstractmethod
+    async def empty_trash(
+        self, owner: str | None, agent_id: str, *, before: int | None = None
+    ) -> int:
+        """Purge the deleted sessions of an owner and agent; how many.
+
+        With `before`, only those deleted before that time: microseconds since 1970, UTC.
+        """
+
+    @abstractmethod
+    def check(self, *, fix: bool = False) -> AsyncGenerator[Finding]:
+        """Look through the whole store, and report what is wrong, as it is found.
+
+        With `fix`, what can be put right without a loss is; each finding says so.
         """
 
     @abstractmethod

@@ -15,7 +15,8 @@ from starlette.responses import Response, StreamingResponse
 from .. import ids
 from ..errors import SessionNotFound
 from ..models import AgentInfo, Appended, SessionInfo
-from ..sessions import MAX_LIMIT, OnConflict
+from ..bounds import MAX_LIMIT
+from ..sessions import OnConflict
 from ..store import ANY, SessionKey, Store
 from . import answers, bodies, schemas
 from .parameters import After, Before, IfMatch, IfNoneMatch, Limit, SessionId, Sessions
