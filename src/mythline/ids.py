@@ -106,6 +106,18 @@ def new_entry_ids(count: int) -> list[str]:
     return made
 
 
+def time_of(entry_id: str) -> int | None:
+    """When an id of `new_entry_ids` was made, to the millisecond, in microseconds since 1970, UTC.
+
+    `None` for ids that don't tell.
+    """
+    try:
+        found = UUID(entry_id)
+    except ValueError:
+        return None
+    return (found.int >> 80) * 1000 if found.version == 7 else None
+
+
 def _shown(value: object) -> str:
     text = ascii(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
+from mythline.operations import Describe, Listing, Search
 from mythline.store import Append, AppendResult, Save, SessionKey, Store
 
 BASE = "/api/agents/researcher/sessions"
@@ -184,9 +185,45 @@ class Recording(Store):
         self._note("get")
         return await self.inner.get(key, shared=shared)
 
-    async def list(self, owner: str | None, agent_id: str, **options: Any) -> Any:
+    async def list(self, owner: str | None, agent_id: str, listing: Listing) -> Any:
         self._note("list")
-        return await self.inner.list(owner, agent_id, **options)
+        return await self.inner.list(owner, agent_id, listing)
+
+    async def count(self, owner: str | None, agent_id: str, listing: Listing) -> int:
+        self._note("count")
+        return await self.inner.count(owner, agent_id, listing)
+
+    async def describe(self, key: SessionKey, change: Describe) -> Any:
+        self._note("describe")
+        return await self.inner.describe(key, change)
+
+    async def locate(self, key: SessionKey, entry_id: str) -> Any:
+        self._note("locate")
+        return await self.inner.locate(key, entry_id)
+
+    async def branches(self, key: SessionKey) -> Any:
+        self._note("branches")
+        return await self.inner.branches(key)
+
+    async def search(self, owner: str | None, search: Search) -> Any:
+        self._note("search")
+        return await self.inner.search(owner, search)
+
+    def events(self, owner: str | None, agent_id: str | None, **options: Any) -> Any:
+        self._note("events")
+        return self.inner.events(owner, agent_id, **options)
+
+    async def restore(self, key: SessionKey, **options: Any) -> Any:
+        self._note("restore")
+        return await self.inner.restore(key, **options)
+
+    async def empty_trash(self, owner: str | None, agent_id: str, **options: Any) -> int:
+        self._note("empty_trash")
+        return await self.inner.empty_trash(owner, agent_id, **options)
+
+    def check(self, **options: Any) -> Any:
+        self._note("check")
+        return self.inner.check(**options)
 
     async def records(self, owner: str | None, agent_id: str, **options: Any) -> Any:
         self._note("records")

@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from .. import ids
+from ..bounds import MAX_LIMIT
 from ..errors import SessionNotFound
 from ..models import AgentInfo, Appended, SessionInfo
-from ..bounds import MAX_LIMIT
 from ..sessions import OnConflict
 from ..store import ANY, SessionKey, Store
 from . import answers, bodies, schemas

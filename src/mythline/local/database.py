@@ -106,9 +106,15 @@ def _settle(future: asyncio.Future[Any], job: _Job) -> None:
 
 
 class Database:
-    """`sessions.sqlite3` in a directory. Errors of the driver leave it as `StoreError`s."""
+    """`sessions.sqlite3` in a directory. Errors of the driver leave it as `StoreError`s.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: Where it is.
+        committed: Called in the writer's thread after each transaction.
+    """
+
+    def __init__(self, directory: Path, committed: Callable[[], object] = lambda: None) -> None:
+        self._committed = committed
         self._directory = directory
         self._path = directory / "sessions.sqlite3"
         self._lock_fd: int | None = None
@@ -202,6 +208,7 @@ class Database:
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA cache_size = -8000")
+            connection.create_function("casefold", 1, _casefold, deterministic=True)
             if migrate:
                 _migrate(connection)
         except BaseException:
@@ -365,6 +372,7 @@ class Database:
                 self._commit(batch)
                 for waited_for in batch:
                     self._end(waited_for)
+                self._committed()
             if job is None:
                 return
 
@@ -425,6 +433,10 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 self._writer.close()
             self._writer = None
+
+
+def _casefold(text: str | None) -> str | None:
+    return None if text is None else text.casefold()
 
 
 def _check_version(connection: Connection) -> int:

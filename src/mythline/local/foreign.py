@@ -24,7 +24,6 @@ from typing import Any, Final, TypeVar
 from .. import messages
 from ..errors import InvalidMessages
 from ..ids import is_session_id
-from ..models import now_micros
 from . import rows, taking_in
 from .database import SQL, Connection, Database
 from .layout import SUFFIX, Layout, Mark, identity, look, read_whole
@@ -143,7 +142,7 @@ class Foreign:
         known = connection.execute(SQL["folder"], place[:2]).fetchone()
         certain = folder is not None and known and known[0] and known[0] == identity(folder)
         if certain:
-            connection.execute(SQL["set_deleted"], (now_micros(), 1, row["n"]))
+            rows.delete(connection, row, view_lost=True)
             return None
         if folder is None:
             forget_missing(connection, *place[:2], set())

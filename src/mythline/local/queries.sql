@@ -79,8 +79,8 @@ SELECT sessions.*, usage, deferred, metadata,
 
 -- What an append goes on from.
 -- name: growing
-SELECT n, revision, head, head_id, message_count, body_bytes, opening, preview, pending,
-       view_size, view_mtime, usage, deferred
+SELECT n, owner, agent_id, session_id, revision, head, head_id, message_count, body_bytes,
+       opening, preview, pending, view_size, view_mtime, usage, deferred
   FROM sessions JOIN session_state USING (n)
  WHERE owner = ? AND agent_id = ? AND session_id = ? AND deleted IS NULL
 
@@ -105,14 +105,17 @@ LIMIT 1
 -- name: session_by_number
 SELECT * FROM sessions JOIN session_state USING (n) WHERE n = ?
 
--- name: branch_tips
-SELECT entry FROM branches WHERE session = ?
+-- name: tips
+SELECT entry FROM branches WHERE session = ? ORDER BY ord
 
--- name: newest
-SELECT * FROM sessions
- WHERE owner = :owner AND agent_id = :agent_id AND deleted IS NULL
-   AND (updated, n) < (:updated, :n)
- ORDER BY updated DESC, n DESC LIMIT :limit
+-- A page of a list; what the braces stand for is in lists.py.
+-- name: page
+SELECT sessions.* FROM {source}
+ WHERE owner = :owner AND agent_id = :agent_id AND {condition}
+ ORDER BY {order} LIMIT :limit
+
+-- name: count
+SELECT count(*) FROM {source} WHERE owner = :owner AND agent_id = :agent_id AND {condition}
 
 -- name: records
 SELECT sessions.*, usage, deferred, metadata,
@@ -165,25 +168,40 @@ SELECT n FROM sessions WHERE owner = ? AND agent_id = ? AND deleted IS NULL
 
 -- name: add_session
 INSERT INTO sessions (owner, agent_id, session_id, shared_id, revision, created, updated,
-                      title, tags, forked_from, forked_at, pending)
+                      title, tags, pinned, archived, forked_from, forked_at, pending)
 VALUES (:owner, :agent_id, :session_id, :shared_id, :revision, :created, :updated,
-        :title, :tags, :forked_from, :forked_at, :pending)
+        :title, :tags, :pinned, :archived, :forked_from, :forked_at, :pending)
 
 -- name: add_state
 INSERT INTO session_state (n, metadata) VALUES (?, ?)
 
 -- name: set_history
 UPDATE sessions
-   SET revision = :revision, head = :head, head_id = :head_id, message_count = :message_count,
+   SET revision = :revision, described = NULL, head = :head, head_id = :head_id, message_count = :message_count,
        body_bytes = :body_bytes, updated = :updated, opening = :opening, preview = :preview,
        forked_from = :forked_from, forked_at = :forked_at
  WHERE n = :n
 
 -- name: grow
 UPDATE sessions
-   SET revision = ?, head = ?, head_id = ?, message_count = ?, body_bytes = ?, updated = ?,
-       opening = ?, preview = ?
+   SET revision = ?, described = NULL, head = ?, head_id = ?, message_count = ?, body_bytes = ?,
+       updated = ?, preview = ?
  WHERE n = ?
+
+-- name: set_opening
+UPDATE sessions SET opening = ? WHERE n = ?
+
+-- name: describe
+UPDATE sessions SET described = ?, title = ?, tags = ?, pinned = ?, archived = ? WHERE n = ?
+
+-- name: set_metadata
+UPDATE session_state SET metadata = ? WHERE n = ?
+
+-- name: drop_tags
+DELETE FROM tags WHERE session = ?
+
+-- name: add_tag
+INSERT INTO tags (tag, session) VALUES (?, ?)
 
 -- name: set_state
 UPDATE session_state SET usage = ?, deferred = ? WHERE n = ?
@@ -223,6 +241,33 @@ SELECT n FROM sessions AS lost
 
 -- name: revive
 UPDATE sessions SET deleted = NULL, view_lost = 0, pending = 1 WHERE n = ?
+
+-- Of the deleted sessions with an id, the last deleted; `deleted_all` all of them.
+-- name: deleted_last
+SELECT * FROM sessions JOIN session_state USING (n)
+ WHERE owner = :owner AND agent_id = :agent_id AND session_id = :session_id
+   AND deleted IS NOT NULL
+ ORDER BY deleted DESC, n DESC LIMIT 1
+
+-- name: deleted_all
+SELECT n FROM sessions
+ WHERE owner = ? AND agent_id = ? AND session_id = ? AND deleted IS NOT NULL
+
+-- name: trash
+SELECT n FROM sessions
+ WHERE owner = ? AND agent_id = ? AND deleted IS NOT NULL AND deleted < ?
+
+-- name: expired
+SELECT n FROM sessions WHERE deleted IS NOT NULL AND deleted < ?
+
+-- name: is_deleted
+SELECT 1 FROM sessions WHERE n = ? AND deleted IS NOT NULL
+
+-- name: restore
+UPDATE sessions
+   SET deleted = NULL, view_lost = 0, pending = 0, session_id = ?,
+       view_head = NULL, view_count = NULL, view_size = NULL, view_mtime = NULL
+ WHERE n = ?
 
 -- name: drop_session
 DELETE FROM sessions WHERE n = ?
@@ -276,3 +321,22 @@ SELECT identity FROM folders WHERE owner = ? AND agent_id = ?
 -- name: set_folder
 INSERT INTO folders (owner, agent_id, identity) VALUES (?, ?, ?)
     ON CONFLICT (owner, agent_id) DO UPDATE SET identity = excluded.identity
+
+-- Events --------------------------------------------------------------------------------------
+
+-- name: add_event
+INSERT INTO events (owner, agent_id, session_id, type, revision, time) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: drop_events
+DELETE FROM events WHERE n < ?
+
+-- name: events_kept
+SELECT coalesce(min(n), 0), coalesce(max(n), 0) FROM events
+
+-- name: last_event
+SELECT coalesce(max(n), 0) FROM events
+
+-- name: events
+SELECT n, agent_id, session_id, type, revision, time FROM events
+ WHERE n > :after AND owner = :owner AND (:agent_id IS NULL OR agent_id = :agent_id)
+ ORDER BY n LIMIT :limit

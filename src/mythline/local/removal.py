@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from ..models import now_micros
 from . import rows
 from .database import SQL, Connection
 from .layout import SUFFIX, Layout, Mark, look, put_new
@@ -42,7 +41,7 @@ class Removal:
         if self._permanent:
             rows.purge(connection, row["n"])
         else:
-            connection.execute(SQL["set_deleted"], (now_micros(), 0, row["n"]))
+            rows.delete(connection, row)
         owner, agent_id, session_id = row["owner"], row["agent_id"], row["session_id"]
         with self._layout.folder(owner, agent_id) as folder:
             name = session_id + SUFFIX

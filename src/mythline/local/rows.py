@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from .. import messages
-from ..models import SessionDetails, SessionInfo, from_micros
+from ..models import EventType, SessionDetails, SessionInfo, from_micros, now_micros
+from ..operations import KEEP, Describe
 from ..store import SessionKey
 from . import lines
 from .database import SQL, Connection
@@ -15,6 +16,7 @@ from .database import SQL, Connection
 EXCERPT: Final = 200
 TITLE: Final = 80
 LOOK_BACK: Final = 50
+EVENTS_KEPT: Final = 10_000
 
 Place = tuple[str, str, str]
 """Owner (`''` for none), agent and session."""
@@ -57,16 +59,72 @@ def add(
         "updated": updated,
         "title": None,
         "tags": "[]",
+        "pinned": 0,
+        "archived": 0,
         "forked_from": None,
         "forked_at": None,
         "pending": 0,
         "metadata": "{}",
     } | fields
-    metadata = values.pop("metadata")
+    metadata, tags = values.pop("metadata"), str(values["tags"])
     number = connection.execute(SQL["add_session"], values).lastrowid
     assert number is not None
     connection.execute(SQL["add_state"], (number, metadata))
+    _set_tags(connection, number, tags)
     return number
+
+
+def _set_tags(connection: Connection, number: int, tags: str) -> None:
+    if tags != "[]":
+        connection.executemany(SQL["add_tag"], [(tag, number) for tag in json.loads(tags)])
+
+
+def revision(row: Row) -> str:
+    """The revision of a session, with the mark of its description."""
+    return f"{row['revision']}.{row['described']}" if row["described"] else row["revision"]
+
+
+def goes_on(row: Row | None, expected: str | None) -> bool:
+    """Whether a save that expects a revision may follow what is stored.
+
+    The mark of a description doesn't matter: it leaves the history as it is.
+    """
+    if row is None or expected is None:
+        return row is None and expected is None
+    stored: str = row["revision"]
+    return expected == stored or expected.rpartition(".")[0] == stored
+
+
+def note(connection: Connection, row: Row, kind: EventType, revision: str | None = None) -> None:
+    """Note what happens to a session, for those who listen (`mythline.local.events`)."""
+    place = row["owner"], row["agent_id"], row["session_id"]
+    number = connection.execute(SQL["add_event"], (*place, kind, revision, now_micros())).lastrowid
+    assert number is not None
+    if not number % 256:
+        connection.execute(SQL["drop_events"], (number - EVENTS_KEPT,))
+
+
+def describe(connection: Connection, row: Row, change: Describe) -> None:
+    """Change what describes a session, as `Store.describe` says."""
+    number: int = row["n"]
+    title = row["title"] if change.title is KEEP else change.title
+    tags = row["tags"] if change.tags is KEEP else as_json(list(change.tags))
+    pinned = row["pinned"] if change.pinned is KEEP else int(change.pinned)
+    archived = row["archived"] if change.archived is KEEP else int(change.archived)
+    values = change.mark, title, tags, pinned, archived, number
+    connection.execute(SQL["describe"], values)
+    if tags != row["tags"]:
+        connection.execute(SQL["drop_tags"], (number,))
+        _set_tags(connection, number, tags)
+    if change.metadata is not KEEP:
+        connection.execute(SQL["set_metadata"], (as_json(dict(change.metadata)), number))
+    kind = "renamed" if title != row["title"] else "updated"
+    note(connection, row, kind, f"{row['revision']}.{change.mark}")
+
+
+def as_json(value: Any) -> str:
+    """JSON text, as tags and metadata are stored."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def move(
@@ -76,6 +134,7 @@ def move(
     *,
     revision: str,
     updated: int,
+    noted: EventType | None,
     head_id: str | None = None,
     added: Sequence[bytes] | None = None,
     **fields: Any,
@@ -83,6 +142,7 @@ def move(
     """Let a session's history end with `head`; the bytes of its messages then.
 
     `added` are the bodies after the old head, where it only grew; without, all is counted anew.
+    `noted` is what listeners are told.
     """
     if added is None:
         count = lines.count(connection, head)
@@ -107,6 +167,8 @@ def move(
         "forked_at": row["forked_at"],
     } | fields
     connection.execute(SQL["set_history"], values)
+    if noted:
+        note(connection, row, noted, revision)
     return size
 
 
@@ -129,19 +191,25 @@ def grow(
         row["message_count"] + len(added),
         size,
         updated,
-        row["opening"] or _opening(added),
         _preview(reversed(added)) or row["preview"],
         row["n"],
     )
     connection.execute(SQL["grow"], values)
+    if not row["opening"] and (opening := _opening(added)):  # in an index, unlike the rest
+        connection.execute(SQL["set_opening"], (opening, row["n"]))
+    note(connection, row, "appended", revision)
     return size
 
 
+def last_text(connection: Connection, head: int) -> str:
+    """The start of the last text in a history, one line."""
+    end = lines.read(connection, head, max(0, lines.count(connection, head) - LOOK_BACK))
+    return _preview(entry.body for entry in reversed(end))
+
+
 def _texts(connection: Connection, head: int) -> tuple[str, str]:
-    count = lines.count(connection, head)
     start = [entry.body for entry in lines.read(connection, head, 0, LOOK_BACK)]
-    end = [entry.body for entry in lines.read(connection, head, max(0, count - LOOK_BACK), count)]
-    return _opening(start), _preview(reversed(end))
+    return _opening(start), last_text(connection, head)
 
 
 def _opening(bodies: Iterable[bytes]) -> str:
@@ -160,10 +228,25 @@ def add_branch(connection: Connection, number: int, tip: int) -> None:
     connection.execute(SQL["add_branch"], (number, last + 1, tip))
 
 
+def delete(connection: Connection, row: Row, *, view_lost: bool = False) -> None:
+    """Move a session to the trash; `view_lost` if only because its view was removed."""
+    connection.execute(SQL["set_deleted"], (now_micros(), int(view_lost), row["n"]))
+    note(connection, row, "deleted")
+
+
+def revive(connection: Connection, number: int) -> None:
+    """Take a session out of the trash whose view came back; it is to be read."""
+    connection.execute(SQL["revive"], (number,))
+    row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
+    note(connection, row, "restored", revision(row))
+
+
 def purge(connection: Connection, number: int) -> None:
     """Remove a session, and the entries that no other one shares."""
     row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
-    tips = [row["head"], *(tip for (tip,) in connection.execute(SQL["branch_tips"], (number,)))]
+    if row["head"] or row["view_head"] is not None:  # not known by the name of a file alone
+        note(connection, row, "purged")
+    tips = [row["head"], *(tip for (tip,) in connection.execute(SQL["tips"], (number,)))]
     connection.execute(SQL["drop_session"], (number,))
     lines.release(connection, [*tips, max(0, row["view_head"] or 0)])
 
@@ -208,5 +291,6 @@ def _fields(row: Row) -> dict[str, Any]:
         "size": row["view_size"]
         if row["view_head"] == row["head"] and row["view_size"] is not None
         else messages.view_size(row["message_count"], row["body_bytes"]),
-        "revision": row["revision"],
+        "revision": revision(row),
+        "deleted": None if row["deleted"] is None else from_micros(row["deleted"]),
     }

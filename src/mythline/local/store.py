@@ -8,32 +8,39 @@ writer's thread. Views, folders and other programs' changes are the business of 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import (
-    EntryNotFound,
-    InvalidCursor,
-    RevisionConflict,
-    StoreClosed,
-)
+from ..errors import EntryNotFound, RevisionConflict, StoreClosed
 from ..models import (
     AgentInfo,
+    Branch,
+    Finding,
     HistoryPage,
+    Located,
+    SearchPage,
     SessionDetails,
+    SessionEvent,
+    SessionInfo,
     SessionPage,
     StoredEntry,
     from_micros,
 )
-from ..store import ANY, Append, AppendResult, Expected, Save, SessionKey, Store
-from . import lines, rows, writing
+from ..operations import ANY, Describe, Expected, Listing, Search
+from ..store import TRASH_DAYS, Append, AppendResult, Save, SessionKey, Store
+from . import branching, lines, lists, rows, trash, writing
 from .database import SQL, Connection, Database
+from .events import Events
 from .foreign import Foreign
 from .layout import Layout, look
 from .removal import Removal
+from .trash import Expiry
 from .views import Views
 from .watch import Watch
 
@@ -47,11 +54,22 @@ class LocalStore(Store):
         path: The directory; made when the store is opened.
         views: Whether to keep a `.json` view of each session, and take in what other programs
             write there. Without, the database is all there is.
+        trash_days: Days that deleted sessions can be restored; 0: a delete is a purge; `None`:
+            as long as there is room.
     """
 
-    def __init__(self, path: str | Path = ".mythline", *, views: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | Path = ".mythline",
+        *,
+        views: bool = True,
+        trash_days: float | None = TRASH_DAYS,
+    ) -> None:
         self.path = Path(path).absolute()
-        self._database = Database(self.path)
+        self.trash_days = trash_days
+        self._database = Database(self.path, self._committed)
+        self._events = Events(self._database)
+        self._expiry: Expiry | None = None
         self._layout = Layout(self.path)
         self._has_views = views
         self._views = Views(self._database, self._layout, self._take_in_now)
@@ -73,7 +91,14 @@ class LocalStore(Store):
                 self._watch = Watch(self._layout, self._foreign)
                 self._views.start()
                 self._watch.open()
+            self._events = Events(self._database)
+            if self.trash_days:
+                self._expiry = Expiry(self._database, self.trash_days)
+                self._expiry.open()
             self._process = os.getpid()
+
+    def _committed(self) -> None:
+        self._events.wake()
 
     async def close(self) -> None:
         """Let saves and views finish, then close the database."""
@@ -84,6 +109,10 @@ class LocalStore(Store):
             was_open = self._process == os.getpid()
             self._process = 0  # who calls from now on is refused; what was accepted is finished
             self._database.end()
+            if was_open:
+                self._events.close()
+                if self._expiry is not None:
+                    self._expiry.close()
             if was_open and self._has_views:
                 self._watch.close()
                 self._views.close()
@@ -185,45 +214,48 @@ class LocalStore(Store):
             return await self.get(SessionKey(found.owner, key.agent_id, key.session_id))
         return found
 
-    async def list(
-        self, owner: str | None, agent_id: str, *, limit: int, cursor: str | None = None
-    ) -> SessionPage:
+    async def list(self, owner: str | None, agent_id: str, listing: Listing) -> SessionPage:
         """A page by the index alone; files that are known by their names only are read first."""
         where = owner or ""
-        start = _decode_cursor(cursor)
         self._check()
-        if self._has_views:
+        if self._has_views and not listing.trash:
             await self._watch.compared(where, agent_id)
-        arguments = {
-            "owner": where,
-            "agent_id": agent_id,
-            "updated": start[0],
-            "n": start[1],
-            "limit": limit + 1,
-        }
+            if listing.order != "recent" or listing.text is not None:
+                await self._read_pending(where, agent_id)
 
-        def page() -> list[Any]:
+        def page() -> tuple[list[Any], str | None]:
             tried: set[int] = set()
             while True:
-                found = self._database.read(
-                    lambda connection: connection.execute(SQL["newest"], arguments).fetchall()
+                found, cursor = self._database.read(
+                    lambda connection: lists.page(connection, where, agent_id, listing)
                 )
                 unread = [row for row in found if row["pending"] and row["n"] not in tried]
-                if not unread or not self._has_views:
-                    return found
+                if not unread or not self._has_views or listing.trash:
+                    return found, cursor
                 for row in unread:
                     tried.add(row["n"])
                     self._foreign.take_in(where, agent_id, row["session_id"])
 
-        def known(row: Any) -> bool:
-            """Not only by the name of a file that could not be read yet."""
-            return not row["pending"] or row["head"] or row["view_head"] is not None
+        found, cursor = await self._database.in_thread(page)
+        infos = (rows.info(row) for row in found if _is_known(row))
+        if listing.trash:
+            infos = map(self._with_purge, infos)
+        return SessionPage(tuple(infos), cursor)
 
-        found = await self._database.in_thread(page)
-        more = found[limit - 1] if len(found) > limit else None
-        return SessionPage(
-            tuple(rows.info(row) for row in found[:limit] if known(row)),
-            f"{more['updated']}.{more['n']}" if more is not None else None,
+    def _with_purge(self, info: SessionInfo) -> SessionInfo:
+        if info.deleted is None or self.trash_days is None:
+            return info
+        return dataclasses.replace(info, purges=info.deleted + timedelta(days=self.trash_days))
+
+    async def count(self, owner: str | None, agent_id: str, listing: Listing) -> int:
+        """By the index; files that are known by their names only are read first."""
+        where = owner or ""
+        self._check()
+        if self._has_views and not listing.trash:
+            await self._watch.compared(where, agent_id)
+            await self._read_pending(where, agent_id)
+        return await self._read(
+            lambda connection: lists.count(connection, where, agent_id, listing)
         )
 
     async def records(
@@ -308,6 +340,44 @@ class LocalStore(Store):
 
         return await self._read(read)
 
+    async def locate(self, key: SessionKey, entry_id: str) -> Located | None:
+        """Where an entry is, by the ranges of the histories."""
+        return await self._now(
+            key,
+            lambda connection, row: (
+                None if row is None else branching.locate(connection, row, entry_id)
+            ),
+            snapshot=True,
+        )
+
+    async def branches(self, key: SessionKey) -> Sequence[Branch] | None:
+        """The branches, by the ranges of the histories; reads the ends of them."""
+        return await self._aside(
+            key,
+            lambda connection, row: None if row is None else branching.branches(connection, row),
+        )
+
+    async def search(self, owner: str | None, search: Search) -> SearchPage:
+        """Not yet."""
+        raise NotImplementedError
+
+    async def events(
+        self, owner: str | None, agent_id: str | None, *, after: str | None = None
+    ) -> AsyncGenerator[SessionEvent]:
+        """Events of this process at once, those of others as they are found."""
+        self._check()
+        where = owner or ""
+
+        async def refresh() -> None:
+            if self._has_views:
+                await self._watch.compared(where, agent_id)
+
+        async with contextlib.aclosing(
+            self._events.follow(where, agent_id, after, refresh)
+        ) as events:
+            async for event in events:
+                yield event
+
     async def _read(self, function: Callable[[Connection], T]) -> T:
         self._check()
         return await self._database.in_thread(lambda: self._database.read(function))
@@ -329,11 +399,14 @@ class LocalStore(Store):
 
     def _check_free(self, key: SessionKey) -> None:
         """Refuse to make a session where a file lies that is none, rather than replace it."""
+        if not self._is_free(key):
+            raise RevisionConflict(key.session_id)
+
+    def _is_free(self, key: SessionKey) -> bool:
         if not self._has_views:
-            return
+            return True
         with self._layout.folder(key.owner or "", key.agent_id, create=True) as folder:
-            if folder is not None and look(folder, f"{key.session_id}.json") is not None:
-                raise RevisionConflict(key.session_id)
+            return folder is None or look(folder, f"{key.session_id}.json") is None
 
     async def append(self, key: SessionKey, append: Append) -> AppendResult:
         """One transaction at the head, whatever it is; it looks at the view itself."""
@@ -363,14 +436,17 @@ class LocalStore(Store):
     ) -> bool:
         """Delete a session with its view, in one transaction."""
         await self._notice(key)
+        permanent = permanent or self.trash_days == 0
         removal = Removal(self._layout, permanent, self._has_views)
 
         def delete(connection: Connection) -> bool:
-            row = rows.session(connection, rows.place_of(key))
-            if expected is not ANY and (None if row is None else row["revision"]) != expected:
+            place = rows.place_of(key)
+            row = rows.session(connection, place)
+            if expected is not ANY and (None if row is None else rows.revision(row)) != expected:
                 raise RevisionConflict(key.session_id)
             if row is None:
-                return False
+                found = connection.execute(SQL["deleted_all"], place).fetchall()
+                return permanent and trash.purge_some(connection, [n for (n,) in found]) > 0
             removal.remove(connection, row)
             return True
 
@@ -379,6 +455,7 @@ class LocalStore(Store):
     async def delete_all(self, owner: str | None, agent_id: str, *, permanent: bool = False) -> int:
         """Delete in steps of a hundred, so that others get their turn."""
         self._check()
+        permanent = permanent or self.trash_days == 0
         if self._has_views:
             await self._watch.compared(owner or "", agent_id, patience=None)
             await self._read_pending(owner or "", agent_id)
@@ -397,6 +474,52 @@ class LocalStore(Store):
                 after=removal.end,
             )
         return deleted
+
+    async def describe(self, key: SessionKey, change: Describe) -> SessionDetails:
+        """One transaction; the view has nothing of it."""
+        await self._notice(key)
+        return await self._database.write(
+            lambda connection: writing.describe(connection, key, change)
+        )
+
+    async def restore(self, key: SessionKey, *, session_id: str | None = None) -> SessionDetails:
+        """One transaction; its view is there again on return."""
+        new = SessionKey(key.owner, key.agent_id, session_id or key.session_id)
+        await self._notice(new)
+
+        def restore(connection: Connection) -> Any:
+            return trash.restore(
+                connection, key, new.session_id, file_is_there=not self._is_free(new)
+            )
+
+        row = await self._database.write(restore)
+        if self._has_views:
+            self._views.touch(row["n"], row["body_bytes"])
+            await self.settle(new)
+        return rows.details(row)
+
+    async def empty_trash(
+        self, owner: str | None, agent_id: str, *, before: int | None = None
+    ) -> int:
+        """Purge in steps of a hundred, so that others get their turn."""
+        where = owner or ""
+        limit = lists.END if before is None else before
+        found = await self._read(
+            lambda connection: connection.execute(SQL["trash"], (where, agent_id, limit)).fetchall()
+        )
+        numbers = [row[0] for row in found]
+        purged = 0
+        for start in range(0, len(numbers), trash.SOME):
+            some = numbers[start : start + trash.SOME]
+            purged += await self._database.write(
+                lambda connection, some=some: trash.purge_some(connection, some)
+            )
+        return purged
+
+    async def check(self, *, fix: bool = False) -> AsyncGenerator[Finding]:
+        """Not yet."""
+        raise NotImplementedError
+        yield
 
     async def settle(self, key: SessionKey) -> None:
         """Wait until the session's view shows what is stored."""
@@ -418,12 +541,6 @@ def _position(connection: Connection, head: int, entry_id: str) -> int:
     return found
 
 
-def _decode_cursor(cursor: str | None) -> tuple[int, int]:
-    if cursor is None:
-        return (1 << 62), 0
-    updated, dot, number = cursor.partition(".")
-    if not dot or not all(
-        part.isascii() and part.isdigit() and len(part) <= 18 for part in (updated, number)
-    ):
-        raise InvalidCursor("No list gave this cursor. Start again without one.")
-    return int(updated), int(number)
+def _is_known(row: Any) -> bool:
+    """Not only by the name of a file that could not be read yet."""
+    return bool(not row["pending"] or row["head"] or row["view_head"] is not None)

@@ -27,7 +27,7 @@ def add(connection: Connection, place: tuple[str, str, str], mark: Mark) -> Any:
     """A session for a file, known by its name; or the one that lost this view, come back."""
     lost = connection.execute(SQL["lost_session"], place).fetchone()
     if lost is not None:
-        connection.execute(SQL["revive"], (lost[0],))
+        rows.revive(connection, lost[0])
     else:
         number = rows.add(connection, place, ids.new_entry_ids(1)[0], stamp(mark), stamp(mark))
         connection.execute(SQL["set_view"], (None, None, mark.size, mark.mtime, number))
@@ -78,6 +78,7 @@ def apply(
             row,
             head,
             revision=ids.new_entry_ids(1)[0],
+            noted="created" if first_reading else "changed" if plan.left else "appended",
             updated=changed if first_reading else max(row["updated"], changed),
         )
         connection.execute(SQL["drop_deferred"], (number,))

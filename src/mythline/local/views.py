@@ -27,7 +27,7 @@ from typing import Final, Literal
 from .. import messages
 from ..errors import MythlineError
 from ..models import now_micros
-from . import lines
+from . import lines, rows
 from .database import SQL, Connection, Database
 from .layout import SUFFIX, Layout, Mark, exchange, identity, look, put_new
 
@@ -312,9 +312,8 @@ def forget_missing(connection: Connection, owner: str, agent_id: str, names: set
     """
     since = now_micros() - JUST_NOW
     for (lost,) in connection.execute(SQL["just_lost"], (owner, agent_id, since)).fetchall():
-        connection.execute(SQL["revive"], (lost,))
+        rows.revive(connection, lost)
         connection.execute(SQL["forget_view"], (lost,))
-    rows = connection.execute(SQL["file_states"], (owner, agent_id)).fetchall()
-    for row in rows:
+    for row in connection.execute(SQL["file_states"], (owner, agent_id)).fetchall():
         if row["view_size"] is not None and row["session_id"] + SUFFIX not in names:
             connection.execute(SQL["forget_view"], (row["n"],))

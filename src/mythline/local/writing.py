@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..errors import IdempotencyMismatch, InvalidInput, RevisionConflict, SessionNotFound
-from ..models import StoredEntry
+from ..models import SessionDetails, StoredEntry
+from ..operations import Describe
 from ..store import ANY, Append, AppendResult, Save, SessionKey
 from . import lines, rows
 from .database import SQL, Connection
@@ -25,8 +26,9 @@ def save(
     """
     place = rows.place_of(key)
     row = rows.session(connection, place)
-    if (None if row is None else row["revision"]) != save.expected:
+    if not rows.goes_on(row, save.expected):
         raise RevisionConflict(key.session_id)
+    is_new = row is None
     if row is None:
         names = {"agent_id": key.agent_id, "session_id": key.session_id}
         if save.id_alone and connection.execute(SQL["id_is_taken"], names).fetchone():
@@ -36,14 +38,16 @@ def save(
             connection,
             place,
             save.revision,
-            save.updated,
+            save.updated if save.created is None else save.created,
             save.updated,
             shared_id=int(save.shared_id),
             title=save.title,
-            tags=json.dumps(list(save.tags), ensure_ascii=False),
+            tags=rows.as_json(list(save.tags)),
+            pinned=int(save.pinned),
+            archived=int(save.archived),
             forked_from=save.forked_from,
             forked_at=save.forked_at,
-            metadata=json.dumps(dict(save.metadata), ensure_ascii=False),
+            metadata=rows.as_json(dict(save.metadata)),
         )
         row = rows.session(connection, place)
         assert row is not None
@@ -82,6 +86,7 @@ def save(
         head_id=save.head_id,
         revision=save.revision,
         updated=save.updated,
+        noted="created" if is_new else "changed" if added is None else "appended",
         added=added,
         forked_from=save.forked_from,
         forked_at=save.forked_at,
@@ -160,7 +165,7 @@ def append(
                 raise IdempotencyMismatch
             identities = tuple(json.loads(found["ids"]))
             return AppendResult(found["revision"], found["total"], identities), 0, 0
-    if append.expected is not ANY and row["revision"] != append.expected:
+    if append.expected is not ANY and not rows.goes_on(row, append.expected):
         raise RevisionConflict(key.session_id)
     numbers = lines.extend(
         connection, row["head"], list(zip(append.entry_ids, append.bodies, strict=True))
@@ -192,3 +197,17 @@ def append(
         connection.execute(SQL["remember"], values)
     result = AppendResult(append.revision, total, tuple(append.entry_ids), row["head_id"])
     return result, number, size
+
+
+def describe(connection: Connection, key: SessionKey, change: Describe) -> SessionDetails:
+    """Change what describes a session as `Store.describe` says; what it is then."""
+    place = rows.place_of(key)
+    row = rows.session(connection, place)
+    if row is None:
+        raise SessionNotFound(key.session_id)
+    if change.expected is not ANY and rows.revision(row) != change.expected:
+        raise RevisionConflict(key.session_id)
+    rows.describe(connection, row, change)
+    row = rows.session(connection, place)
+    assert row is not None
+    return rows.details(row)

@@ -97,11 +97,12 @@ class RemovalRules(StoreRules):
         assert not await sessions.exists("one")
 
     async def test_purge_of_nothing(self, sessions: AgentSessions) -> None:
-        """Purging what isn't there is an error."""
+        """Purging what isn't there is an error; what is in the trash is there once."""
         with pytest.raises(SessionNotFound):
             await sessions.purge("one")
-        await saved(sessions, "a")
+        await saved(sessions, "a", conversation_id="one")
         await sessions.delete("one")
+        await sessions.purge("one")
         with pytest.raises(SessionNotFound):
             await sessions.purge("one")
 

@@ -1,0 +1,133 @@
+"""Pages of lists by keyset: read in the order of an index, from where the page before ended."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Final, NamedTuple
+
+from ..errors import InvalidCursor
+from ..operations import Listing
+from .database import SQL, Connection
+
+END: Final = 2**63 - 1
+
+
+class _Way(NamedTuple):
+    """An order: what it sorts by, what comes after a row of a key and number, and where it starts.
+
+    `key` is the expression whose value a cursor carries.
+    """
+
+    key: str
+    order: str
+    after: str
+    start: int | str
+
+
+_NEWEST_FIRST = "{0} DESC, sessions.n DESC"
+_BEFORE = "({0}, sessions.n) < (:key, :n)"
+_TITLE = "coalesce(title, opening) COLLATE NOCASE"
+_WAYS: Final = {
+    "recent": _Way("updated", _NEWEST_FIRST.format("updated"), _BEFORE.format("updated"), END),
+    "created": _Way("created", _NEWEST_FIRST.format("created"), _BEFORE.format("created"), END),
+    "trash": _Way("deleted", _NEWEST_FIRST.format("deleted"), _BEFORE.format("deleted"), END),
+    "title": _Way(
+        "coalesce(title, opening)",
+        f"{_TITLE}, sessions.n DESC",
+        f"{_TITLE} >= :key AND ({_TITLE} > :key OR sessions.n < :n)",
+        "",
+    ),
+}
+
+
+def page(
+    connection: Connection, owner: str, agent_id: str, listing: Listing
+) -> tuple[list[Any], str | None]:
+    """The rows of a page, and the cursor of the next one.
+
+    Raises:
+        InvalidCursor: If no list of this order gave the cursor.
+    """
+    name = "trash" if listing.trash else listing.order
+    way = _WAYS[name]
+    groups = ["pinned", "other"] if listing.pinned_first and not listing.trash else ["all"]
+    group, key, number = groups[0], way.start, END
+    if listing.cursor is not None:
+        group, key, number = _decode(listing.cursor, name, groups)
+    found: list[Any] = []
+    for current in groups[groups.index(group) :]:
+        source, condition, names = _filters(listing, current)
+        statement = SQL["page"].format(
+            source=source, condition=f"{condition} AND {way.after}", order=way.order
+        )
+        names |= {
+            "owner": owner,
+            "agent_id": agent_id,
+            "key": key,
+            "n": number,
+            "limit": listing.limit + 1 - len(found),
+        }
+        rows = connection.execute(statement, names).fetchall()
+        found += [(current, row) for row in rows]
+        if len(found) > listing.limit:
+            break
+        key, number = way.start, END
+    if len(found) <= listing.limit:
+        return [row for _, row in found], None
+    found.pop()
+    group, last = found[-1]
+    value = last["title"] if name == "title" and last["title"] is not None else None
+    if value is None:
+        value = last["opening"] if name == "title" else last[way.key]
+    return [row for _, row in found], _encode(name, group, value, last["n"])
+
+
+def count(connection: Connection, owner: str, agent_id: str, listing: Listing) -> int:
+    """How many sessions a list shows on all its pages."""
+    source, condition, names = _filters(listing, "all")
+    statement = SQL["count"].format(source=source, condition=condition)
+    names |= {"owner": owner, "agent_id": agent_id}
+    return connection.execute(statement, names).fetchone()[0]
+
+
+def _filters(listing: Listing, group: str) -> tuple[str, str, dict[str, Any]]:
+    """Where the rows come from, what they must be, and the values for it."""
+    source = "sessions"
+    conditions = ["deleted IS NOT NULL" if listing.trash else "deleted IS NULL"]
+    names: dict[str, Any] = {}
+    if group != "all":
+        conditions.append("pinned = 1" if group == "pinned" else "pinned = 0")
+    if listing.archived is not None:
+        conditions.append("archived = :archived")
+        names["archived"] = int(listing.archived)
+    if listing.tag is not None:
+        source = "tags CROSS JOIN sessions ON sessions.n = tags.session"
+        conditions.append("tag = :tag")
+        names["tag"] = listing.tag
+    if listing.text is not None:
+        conditions.append(
+            "(instr(casefold(coalesce(title, opening)), :text) OR instr(casefold(preview), :text))"
+        )
+        names["text"] = listing.text.casefold()
+    return source, " AND ".join(conditions), names
+
+
+def _encode(name: str, group: str, key: int | str, number: int) -> str:
+    data = json.dumps([name, group, key, number], ensure_ascii=False).encode()
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _decode(cursor: str, name: str, groups: list[str]) -> tuple[str, int | str, int]:
+    wrong = InvalidCursor("No such list gave this cursor. Start again without one.")
+    try:
+        data = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        found, group, key, number = json.loads(data)
+    except (ValueError, TypeError, RecursionError):
+        raise wrong from None
+    fits = type(key) is type(_WAYS[name].start) and type(number) is int
+    if found != name or group not in groups or not fits:
+        raise wrong
+    if any(abs(value) > END for value in (key, number) if isinstance(value, int)):
+        raise wrong
+    return group, key, number
