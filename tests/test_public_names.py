@@ -49,9 +49,10 @@ def test_a_store_opens_without_importing_pydantic_ai():
     """It takes half a second, which a list should not."""
     code = (
         "import asyncio, sys, mythline\n"
+        "from mythline.operations import Listing\n"
         "async def main(path):\n"
         "    async with mythline.open_store(path) as store:\n"
-        "        await store.list(None, 'agent', limit=10)\n"
+        "        await store.list(None, 'agent', Listing(limit=10))\n"
         "asyncio.run(main(sys.argv[1]))\n"
         "print([name for name in ('pydantic_ai', 'fastapi') if name in sys.modules])\n"
     )

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 from .errors import InvalidInput
-from .store import Store
+from .store import TRASH_DAYS, Store
 
 DEFAULT = ".mythline"
+MOST_DAYS = 36_500
 
 
 def default_location() -> str:
@@ -16,7 +17,12 @@ def default_location() -> str:
     return os.environ.get("MYTHLINE_STORE") or DEFAULT
 
 
-def open_store(location: str | Path | None = None, *, views: bool | None = None) -> Store:
+def open_store(
+    location: str | Path | None = None,
+    *,
+    views: bool | None = None,
+    trash_days: float | str | None = None,
+) -> Store:
     """A store, to be used as an async context manager.
 
     Args:
@@ -24,6 +30,9 @@ def open_store(location: str | Path | None = None, *, views: bool | None = None)
             `.mythline` in the working directory.
         views: Whether to keep a `.json` view of each session. Without a word on it,
             `MYTHLINE_VIEWS` of the environment (`on` or `off`), else yes.
+        trash_days: Days that deleted sessions can be restored before they are purged; 0 purges
+            at once, `never` never. Without a word on it, `MYTHLINE_TRASH_DAYS` of the
+            environment, else 30.
 
     Raises:
         InvalidInput: If no store can be there.
@@ -36,7 +45,22 @@ def open_store(location: str | Path | None = None, *, views: bool | None = None)
         raise InvalidInput(f"No store is known for {kind}://. Give a directory.")
     if views is None:
         views = _switch(os.environ.get("MYTHLINE_VIEWS", "on"))
-    return LocalStore(where, views=views)
+    days = _days(
+        (os.environ.get("MYTHLINE_TRASH_DAYS") or TRASH_DAYS) if trash_days is None else trash_days
+    )
+    return LocalStore(where, views=views, trash_days=days)
+
+
+def _days(value: str | float) -> float | None:
+    if isinstance(value, str) and value.lower() == "never":
+        return None
+    try:
+        days = float(value)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days <= MOST_DAYS:
+        raise InvalidInput(f"MYTHLINE_TRASH_DAYS is 0 to {MOST_DAYS}, or `never`.")
+    return days
 
 
 def _switch(word: str) -> bool:

@@ -110,6 +110,24 @@ class Layout:
         except OSError:
             return []
 
+    def folders(self) -> list[tuple[str, str]]:
+        """Owner and agent of each folder of views, those of no owner first, sorted."""
+        try:
+            names = sorted(name for name in os.listdir(self.root) if name.startswith("@"))
+        except OSError:
+            names = []
+        owners = [""] + [owner for name in names if (owner := self._owner(name))]
+        return [(owner, agent) for owner in owners for agent in self.agent_folders(owner)]
+
+    def _owner(self, name: str) -> str | None:
+        """The owner whose folder has this name, or `None`."""
+        if "~" not in name:
+            return unquote(name[1:])
+        try:
+            return (self.root / name / OWNER_FILE).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
     def place_of(self, path: str) -> tuple[str, str, str | None] | None:
         """Owner, agent and session of a path in this store; no session for a folder.
 
@@ -118,14 +136,10 @@ class Layout:
         parts = os.path.relpath(path, self._root).split(os.sep)
         owner = ""
         if parts[0].startswith("@"):
-            name = parts.pop(0)
-            if "~" in name:
-                try:
-                    owner = (self.root / name / OWNER_FILE).read_text("utf-8")
-                except (OSError, UnicodeDecodeError):
-                    return None
-            else:
-                owner = unquote(name[1:])
+            found = self._owner(parts.pop(0))
+            if found is None:
+                return None
+            owner = found
         match parts:
             case [agent] | [agent, "context_memory"] if is_agent_id(agent):
                 return owner, agent, None

@@ -194,6 +194,9 @@ UPDATE sessions SET opening = ? WHERE n = ?
 -- name: describe
 UPDATE sessions SET described = ?, title = ?, tags = ?, pinned = ?, archived = ? WHERE n = ?
 
+-- name: recount
+UPDATE sessions SET message_count = ?, body_bytes = ?, head_id = ? WHERE n = ?
+
 -- name: set_metadata
 UPDATE session_state SET metadata = ? WHERE n = ?
 
@@ -321,6 +324,38 @@ SELECT identity FROM folders WHERE owner = ? AND agent_id = ?
 -- name: set_folder
 INSERT INTO folders (owner, agent_id, identity) VALUES (?, ?, ?)
     ON CONFLICT (owner, agent_id) DO UPDATE SET identity = excluded.identity
+
+-- Checks --------------------------------------------------------------------------------------
+
+-- name: every_session
+SELECT n FROM sessions ORDER BY owner, agent_id, session_id, n
+
+-- name: entries_there
+SELECT count(*) FROM entries WHERE n BETWEEN ? AND ?
+
+-- name: tags
+SELECT tag FROM tags WHERE session = ?
+
+-- name: drop_branch
+DELETE FROM branches WHERE session = ? AND entry = ?
+
+-- What comes after the last entry of its line that anything needs.
+-- name: orphans
+SELECT count(*), coalesce(sum(length(body)), 0) FROM entries
+ WHERE n > coalesce((
+   SELECT max(needed) FROM (
+     SELECT max(head) AS needed FROM sessions
+      WHERE head BETWEEN entries.n >> 20 << 20 AND entries.n | 1048575
+     UNION ALL
+     SELECT max(entry) FROM branches
+      WHERE entry BETWEEN entries.n >> 20 << 20 AND entries.n | 1048575
+     UNION ALL
+     SELECT max(follows) FROM lines
+      WHERE follows BETWEEN entries.n >> 20 << 20 AND entries.n | 1048575 AND follows > 0
+     UNION ALL
+     SELECT max(view_head) FROM sessions
+      WHERE view_head BETWEEN entries.n >> 20 << 20 AND entries.n | 1048575
+   )), 0)
 
 -- Events --------------------------------------------------------------------------------------
 

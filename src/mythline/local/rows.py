@@ -122,6 +122,16 @@ def describe(connection: Connection, row: Row, change: Describe) -> None:
     note(connection, row, kind, f"{row['revision']}.{change.mark}")
 
 
+def recount(connection: Connection, row: Row) -> None:
+    """Bring the counters of a session, and the index of its tags, in line with what it has."""
+    head, number = row["head"], row["n"]
+    counters = lines.count(connection, head), lines.body_bytes(connection, head)
+    values = (*counters, lines.entry_id(connection, head), number)
+    connection.execute(SQL["recount"], values)
+    connection.execute(SQL["drop_tags"], (number,))
+    _set_tags(connection, number, row["tags"])
+
+
 def as_json(value: Any) -> str:
     """JSON text, as tags and metadata are stored."""
     return json.dumps(value, ensure_ascii=False)

@@ -34,7 +34,7 @@ from ..models import (
 )
 from ..operations import ANY, Describe, Expected, Listing, Search
 from ..store import TRASH_DAYS, Append, AppendResult, Save, SessionKey, Store
-from . import branching, lines, lists, rows, trash, writing
+from . import branching, checking, lines, lists, rows, trash, writing
 from .database import SQL, Connection, Database
 from .events import Events
 from .foreign import Foreign
@@ -517,9 +517,24 @@ class LocalStore(Store):
         return purged
 
     async def check(self, *, fix: bool = False) -> AsyncGenerator[Finding]:
-        """Not yet."""
-        raise NotImplementedError
-        yield
+        """Session after session, then folders; what other programs did is taken in first."""
+        self._check()
+        database = self._database
+        damage = await database.in_thread(lambda: checking.integrity(database))
+        for finding in damage:
+            yield finding
+        if damage:
+            return  # what else is read from it would not be worth much
+        places = self._layout.folders() if self._has_views else []
+        for owner, agent_id in places:
+            await self._watch.compared(owner, agent_id, patience=None)
+            await self._read_pending(owner, agent_id)
+        layout = self._layout if self._has_views else None
+        check = checking.Check(database, layout, self._foreign.take_in, fix=fix)
+        for step in await database.in_thread(lambda: check.steps(places)):
+            for finding in await database.in_thread(lambda step=step: list(step())):
+                yield finding
+        self._views.sweep()
 
     async def settle(self, key: SessionKey) -> None:
         """Wait until the session's view shows what is stored."""

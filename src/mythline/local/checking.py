@@ -1,0 +1,280 @@
+"""Looks through a local store for what is wrong, and puts right what can be without a loss."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, Final
+
+from .. import messages
+from ..errors import InvalidMessages, StoreCorrupt
+from ..ids import is_session_id
+from ..models import Finding
+from . import lines, rows
+from .database import SQL, Connection, Database
+from .layout import SUFFIX, Layout, look, read_whole
+
+SOME: Final = 50
+
+
+def integrity(database: Database) -> list[Finding]:
+    """What SQLite itself finds wrong with the file."""
+    try:
+        found = database.read(
+            lambda connection: [row[0] for row in connection.execute("PRAGMA integrity_check(20)")]
+        )
+    except StoreCorrupt as error:
+        return [Finding(kind="integrity", explanation=str(error))]
+    return [
+        Finding(
+            kind="integrity",
+            explanation=f"The database is damaged: {problem}. Keep a copy of the folder; moved "
+            "out of it, the database is built again from the .json files.",
+        )
+        for problem in found
+        if problem != "ok"
+    ]
+
+
+class Check:
+    """Checks sessions and folders.
+
+    Args:
+        database: The database.
+        layout: Where the views are; `None` for a store without.
+        take_in: Takes in what is in the place of a view.
+        fix: Whether to put right what can be.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        layout: Layout | None,
+        take_in: Callable[[str, str, str], None],
+        *,
+        fix: bool,
+    ) -> None:
+        self._database = database
+        self._layout = layout
+        self._take_in = take_in
+        self._fix = fix
+
+    def steps(self, places: Iterable[tuple[str, str]]) -> list[Callable[[], Iterator[Finding]]]:
+        """All there is to look at, in steps: every session, deleted ones as well, and folders."""
+        numbers = self._database.read(
+            lambda connection: [row[0] for row in connection.execute(SQL["every_session"])]
+        )
+        some = (numbers[at : at + SOME] for at in range(0, len(numbers), SOME))
+        return [
+            *(partial(self._some, part) for part in some),
+            self._orphans,
+            *(partial(self._files, *place) for place in places),
+        ]
+
+    def _some(self, numbers: list[int]) -> Iterator[Finding]:
+        for number in numbers:
+            yield from self._session(number)
+
+    def _session(self, number: int) -> Iterator[Finding]:
+        """What is wrong with a session."""
+        found = self._database.read(lambda connection: _read(connection, number))
+        if found is None:
+            return
+        row, broken, tips, counted = found
+        if broken:
+            yield _finding(row, "history", broken)
+            return
+        for tip in tips:
+            yield self._fixed(
+                row,
+                "branch",
+                "A branch ends with an entry that isn't there; there is nothing to go back to.",
+                lambda connection, tip=tip: connection.execute(SQL["drop_branch"], (number, tip)),
+            )
+        if counted:
+            yield self._fixed(
+                row,
+                "counters",
+                f"What lists show is not what is stored: {', '.join(sorted(counted))}.",
+                lambda connection: _recount(connection, number),
+            )
+        unreadable = self._database.read(lambda connection: _unreadable(connection, row))
+        if unreadable:
+            yield _finding(
+                row,
+                "unreadable",
+                f"The installed Pydantic AI can't read {len(unreadable)} message(s), "
+                f"{', '.join(unreadable[:3])}{', …' if len(unreadable) > 3 else ''}. They are "
+                "kept. Upgrade pydantic-ai-slim to read them.",
+            )
+        if self._layout is not None and not row["deleted"]:
+            yield from self._view(row)
+
+    def _view(self, row: rows.Row) -> Iterator[Finding]:
+        """Whether a view of known mark shows what it is known to show."""
+        assert self._layout is not None
+        if row["pending"] or row["view_head"] is None or row["view_head"] != row["head"]:
+            return
+        with self._layout.folder(row["owner"], row["agent_id"]) as folder:
+            read = None if folder is None else read_whole(folder, row["session_id"] + SUFFIX)
+        if read is None or read[1] != (row["view_size"], row["view_mtime"]):
+            return  # it is being changed, and taken in at the next look
+        bodies = self._database.read(
+            lambda connection: [entry.body for entry in lines.read(connection, row["head"])]
+        )
+        try:
+            shown = messages.split(read[0], strict=False)
+        except InvalidMessages:
+            shown = []
+        if len(shown) == len(bodies) and all(map(messages.same, bodies, shown)):
+            return
+        if self._fix:
+            self._database.write_now(
+                lambda connection: connection.execute(SQL["set_pending"], (row["n"],))
+            )
+            self._take_in(row["owner"], row["agent_id"], row["session_id"])
+        yield _finding(
+            row,
+            "view",
+            "The .json file is not what was written, though it has its size and time. What it "
+            "holds is taken in as the history, and the old one kept as a branch.",
+            is_fixed=self._fix,
+            can_fix=True,
+        )
+
+    def _orphans(self) -> Iterator[Finding]:
+        """Messages that no session reaches."""
+        count, size = self._database.read(
+            lambda connection: tuple(connection.execute(SQL["orphans"]).fetchone())
+        )
+        if count:
+            yield Finding(
+                kind="orphan",
+                explanation=f"{count} message(s) of {size} bytes belong to no session. They are "
+                "kept, and take up room.",
+            )
+
+    def _files(self, owner: str, agent_id: str) -> Iterator[Finding]:
+        """Files in a folder of views that no session can have."""
+        assert self._layout is not None
+        with self._layout.folder(owner, agent_id) as folder:
+            names = [] if folder is None else sorted(os.listdir(folder))
+            for name in names:
+                explanation = None if folder is None else _strange(folder, name)
+                if explanation is not None:
+                    yield Finding(
+                        kind="file",
+                        explanation=explanation,
+                        owner=owner or None,
+                        agent_id=agent_id,
+                    )
+
+    def _fixed(
+        self, row: rows.Row, kind: str, explanation: str, fix: Callable[[Connection], object]
+    ) -> Finding:
+        if self._fix:
+            self._database.write_now(fix)
+        return _finding(row, kind, explanation, is_fixed=self._fix, can_fix=True)
+
+
+def _finding(row: rows.Row, kind: str, explanation: str, **fields: Any) -> Finding:
+    return Finding(
+        kind=kind,
+        explanation=explanation,
+        owner=row["owner"] or None,
+        agent_id=row["agent_id"],
+        session_id=row["session_id"],
+        **fields,
+    )
+
+
+def _read(
+    connection: Connection, number: int
+) -> tuple[rows.Row, str | None, list[int], set[str]] | None:
+    """A session's row, why its history is broken, tips without entries, and wrong counters."""
+    row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
+    if row is None:
+        return None
+    broken = _broken(connection, row["head"])
+    tips = [tip for (tip,) in connection.execute(SQL["tips"], (number,))]
+    lost = [tip for tip in tips if _broken(connection, tip)]
+    return row, broken, lost, set() if broken else _miscounted(connection, row)
+
+
+def _broken(connection: Connection, head: int) -> str | None:
+    """Why a history can't be read, or `None`."""
+    end: int | None = None
+    while head:
+        line = connection.execute(SQL["line"], (head >> lines.SHIFT,)).fetchone()
+        if line is None:
+            return "A part of the history is missing: the messages before it are kept."
+        first = head >> lines.SHIFT << lines.SHIFT
+        there = connection.execute(SQL["entries_there"], (first, head)).fetchone()[0]
+        if there != head - first + 1:
+            missing = head - first + 1 - there
+            return f"{missing} message(s) of the history are missing. The others are kept."
+        if end is not None and line[1] + there != end:
+            return "The history's parts don't follow each other. All of them are kept."
+        end, head = line[1], line[0]
+    return None if not end else "The start of the history is missing. The rest is kept."
+
+
+def _miscounted(connection: Connection, row: rows.Row) -> set[str]:
+    """Which counters of a session are wrong."""
+    head: int = row["head"]
+    wanted = {
+        "message_count": lines.count(connection, head),
+        "body_bytes": lines.body_bytes(connection, head),
+        "head_id": lines.entry_id(connection, head),
+    }
+    wrong = {name for name, value in wanted.items() if row[name] != value}
+    tags = sorted(tag for (tag,) in connection.execute(SQL["tags"], (row["n"],)))
+    if tags != sorted(json.loads(row["tags"])):
+        wrong.add("tags")
+    return wrong
+
+
+def _recount(connection: Connection, number: int) -> None:
+    row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
+    if row is not None:
+        rows.recount(connection, row)
+
+
+def _unreadable(connection: Connection, row: rows.Row) -> list[str]:
+    """The ids of entries that the installed Pydantic AI can't read."""
+    entries = lines.read(connection, row["head"])
+    try:
+        messages.read([entry.body for entry in entries])
+    except ValueError:
+        read = messages.readable([entry.body for entry in entries])
+        return [entry.entry_id for entry, found in zip(entries, read, strict=True) if found is None]
+    return []
+
+
+def _strange(folder: int, name: str) -> str | None:
+    """What is strange about a file, if anything is."""
+    shown = ascii(name)
+    if ".json.unreadable-" in name:
+        return f"{shown} was moved aside, as it was no session. Mend it or remove it."
+    if not name.endswith(SUFFIX) or name.startswith("."):
+        return None
+    if not is_session_id(name.removesuffix(SUFFIX)):
+        return (
+            f"{shown} has a name that is no session id, and is not opened. Rename it to 1 to 128 "
+            "of A-Z a-z 0-9 _ - and .json to have it listed."
+        )
+    found = look(folder, name)
+    if found is None:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return f"{shown} is no plain file, and is not opened. Put the file itself in its place."
+    read = read_whole(folder, name)
+    try:
+        if read is not None:
+            messages.split(read[0], strict=False)
+    except InvalidMessages as error:
+        return f"{shown} holds no messages, and is left as it is: {error}"
+    return None

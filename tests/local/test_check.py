@@ -1,0 +1,138 @@
+"""`Store.check`: what is wrong is found and explained, and put right where nothing is lost."""
+
+import json
+import os
+import sqlite3
+
+import pytest
+
+from mythline import open_store
+from mythline.testing.samples import saved, turn, turns
+
+
+async def findings(root, **options):
+    async with open_store(root) as store:
+        return [finding async for finding in store.check(**options)]
+
+
+@pytest.fixture
+async def root(tmp_path):
+    async with open_store(tmp_path) as store:
+        sessions = store.sessions("agent")
+        first = await saved(sessions, "a", "b")
+        await sessions.branch("one", at=2, expected_revision=first.revision)
+        await sessions.append("one", turn("c"))
+        await sessions.update("one", tags=["x"])
+        await saved(store.sessions("agent", owner="al/ice"), "hers")
+        await saved(sessions, "gone", conversation_id="two")
+        await sessions.delete("two")
+    return tmp_path
+
+
+def damage(root, statement, *values):
+    database = sqlite3.connect(root / "sessions.sqlite3")
+    with database:
+        assert database.execute(statement, values).rowcount
+    database.close()
+
+
+async def test_nothing_is_wrong(root):
+    assert await findings(root) == []
+    assert await findings(root, fix=True) == []
+
+
+async def test_counters(root):
+    damage(root, "UPDATE sessions SET message_count = 7, body_bytes = 1 WHERE session_id = 'one'")
+    damage(root, "DELETE FROM tags")
+    found = await findings(root)
+    assert {(finding.kind, finding.owner, finding.session_id) for finding in found} == {
+        ("counters", None, "one"),
+        ("counters", "al/ice", "one"),
+    }
+    assert all(finding.can_fix and not finding.is_fixed for finding in found)
+    assert all(finding.is_fixed for finding in await findings(root, fix=True))
+    assert await findings(root) == []
+    async with open_store(root) as store:
+        info = (await store.sessions("agent").list(tag="x"))[0]
+        assert info.message_count == 4
+
+
+async def test_a_message_is_missing(root):
+    damage(root, "DELETE FROM entries WHERE n = (SELECT min(n) FROM entries)")
+    found = [finding for finding in await findings(root, fix=True) if finding.kind == "history"]
+    assert [(finding.session_id, finding.is_fixed) for finding in found] == [("one", False)]
+    assert "1 message(s)" in found[0].explanation
+
+
+async def test_a_branch_without_an_end(root):
+    damage(root, "UPDATE branches SET entry = entry + 500")
+    (found, orphan) = await findings(root, fix=True)
+    assert (found.kind, found.is_fixed) == ("branch", True)
+    assert (orphan.kind, orphan.is_fixed) == ("orphan", False)
+    assert "2 message(s)" in orphan.explanation
+
+
+async def test_a_view_that_was_changed_behind_its_mark(root):
+    path = root / "agent" / "context_memory" / "one.json"
+    status = path.stat()
+    path.write_bytes(path.read_bytes().replace(b'"c"', b'"X"'))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    (found,) = await findings(root)
+    assert (found.kind, found.can_fix, found.is_fixed) == ("view", True, False)
+    (found,) = await findings(root, fix=True)
+    assert found.is_fixed
+    assert await findings(root) == []
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        assert len(await sessions.history("one")) == 4
+        previews = {branch.preview for branch in await sessions.branches("one")}
+        assert len(previews) == 2
+
+
+async def test_unreadable_messages(root):
+    path = root / "agent" / "context_memory" / "new.json"
+    parts = [{"part_kind": "of-tomorrow", "content": "x"}]
+    path.write_text(json.dumps([{"kind": "request", "parts": parts}]))
+    (found,) = await findings(root, fix=True)
+    assert (found.kind, found.session_id, found.can_fix) == ("unreadable", "new", False)
+
+
+async def test_strange_files(root):
+    folder = root / "agent" / "context_memory"
+    (folder / "with space.json").write_text("[]")
+    (folder / "broken.json").write_text('[{"kind": ')
+    (folder / "link.json").symlink_to(folder / "one.json")
+    (folder / "notes.txt").write_text("not ours")
+    found = await findings(root)
+    assert {finding.kind for finding in found} == {"file"}
+    told = " ".join(finding.explanation for finding in found)
+    assert len(found) == 3
+    for name in ("with space", "broken", "link"):
+        assert name in told
+    assert str(root) not in told
+
+
+async def test_a_damaged_file(root):
+    path = root / "sessions.sqlite3"
+    database = sqlite3.connect(path)
+    query = "SELECT rootpage FROM sqlite_master WHERE name = 'sessions_pinned'"
+    (page,) = database.execute(query).fetchone()
+    (size,) = database.execute("PRAGMA page_size").fetchone()
+    database.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * 200)
+    found = await findings(root)
+    assert {finding.kind for finding in found} == {"integrity"}
+    assert not any(finding.can_fix for finding in found)
+
+
+async def test_everything_is_looked_at(tmp_path):
+    async with open_store(tmp_path) as store:
+        for number in range(130):
+            await store.sessions("agent").append(
+                (await store.sessions("agent").create(f"s{number}")).session_id, turns("a", "b")
+            )
+    damage(tmp_path, "UPDATE sessions SET message_count = 1")
+    assert len(await findings(tmp_path, fix=True)) == 130
+    assert await findings(tmp_path) == []
