@@ -43,18 +43,29 @@ def items(
     kind that this version doesn't know is an item of the role `unreadable`.
     """
     for entry in entries:
-        body = entry.body
-        if legacy.may_be_legacy(body):
-            (body,) = legacy.upgrade([body])
-        message: dict[str, Any] = json.loads(body)
-        stamp = _stamp(message.get("timestamp"))
-        if message["kind"] not in ("request", "response"):
-            yield _unknown(entry.entry_id, f"message of the kind {message['kind']!r}", stamp)
-            continue
-        for part in cast("list[dict[str, Any]]", message["parts"]):
-            item = _item(part, entry.entry_id, _stamp(part.get("timestamp")) or stamp)
-            if item is not None and _is_wanted(item, include):
+        for _, item in opened(entry)[1]:
+            if _is_wanted(item, include):
                 yield item
+
+
+def opened(
+    entry: StoredEntry,
+) -> tuple[dict[str, Any], list[tuple[dict[str, Any], TranscriptItem]]]:
+    """A message as JSON, and what a person reads of it with the part that it is from."""
+    body = entry.body
+    if legacy.may_be_legacy(body):
+        (body,) = legacy.upgrade([body])
+    message: dict[str, Any] = json.loads(body)
+    stamp = _stamp(message.get("timestamp"))
+    if message["kind"] not in ("request", "response"):
+        what = f"message of the kind {message['kind']!r}"
+        return message, [(message, _unknown(entry.entry_id, what, stamp))]
+    found: list[tuple[dict[str, Any], TranscriptItem]] = []
+    for part in cast("list[dict[str, Any]]", message["parts"]):
+        item = _item(part, entry.entry_id, _stamp(part.get("timestamp")) or stamp)
+        if item is not None:
+            found.append((part, item))
+    return message, found
 
 
 def _is_wanted(item: TranscriptItem, include: Collection[str]) -> bool:
