@@ -25,6 +25,7 @@ _TAGS: Final = set(
 )
 _ATTRIBUTES: Final = {"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}}
 _LANGUAGE: Final = re.compile(r"language-[A-Za-z0-9_+#.-]{1,40}")
+_ADDRESS: Final = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
 _SCHEMES: Final = {"http", "https", "mailto"}
 
 
@@ -47,11 +48,12 @@ def render_html(markdown_text: str) -> str:
         attribute_filter=_attribute,
         link_rel="noopener nofollow",
         url_schemes=_SCHEMES,
-        url_relative="deny",
     )
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
+    if tag == "a" and name == "href":  # a relative one would lead into the page's own server
+        return value if _ADDRESS.match(value) else None
     if tag == "code" and name == "class":
         return value if _LANGUAGE.fullmatch(value) else None
     return value
