@@ -46,8 +46,9 @@ def check(session: ImportedSession) -> None:
         assert tip in known
         before: list[str] = []
         for message in messages.read([e.body for e in line(session.entries, tip)]):
+            parts: list[Any] = list(message.parts)
             ids = {
-                kind: [p.tool_call_id for p in message.parts if p.part_kind == kind]
+                kind: [p.tool_call_id for p in parts if p.part_kind == kind]
                 for kind in ("tool-call", "tool-return")
             }
             assert ids["tool-return"] == before or session.source in ("json", "jsonl")
