@@ -5,7 +5,8 @@ MythlineError
 │   ├── InvalidId                an agent, session or owner id outside the grammar
 │   ├── InvalidMessages          not JSON, not an array, or not Pydantic AI messages
 │   ├── InvalidCursor            a cursor that no list gave
-│   └── EntryNotFound            an entry that isn't in the session's history
+│   ├── EntryNotFound            an entry that isn't in the session's history
+│   └── EntryExists              a new entry has an id that is stored already
 ├── SessionNotFound              no such session for this owner and agent
 ├── SessionExists                a session with that id is there already
 ├── RevisionConflict             the session was saved or deleted since it was read
@@ -56,6 +57,13 @@ class EntryNotFound(InvalidInput, LookupError):
         super().__init__(
             f"No entry {entry_id!r} is in this session's history. Ids come from its messages."
         )
+
+
+class EntryExists(InvalidInput):
+    """A new entry has an id that is stored already."""
+
+    def __init__(self) -> None:
+        super().__init__("A new entry has an id that is stored already. Give it another.")
 
 
 class SessionNotFound(MythlineError, LookupError):

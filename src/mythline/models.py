@@ -82,6 +82,7 @@ class SessionDetails(SessionInfo):
         forked_from: The session it was forked from, or `None`.
         forked_at: The last entry that the fork kept, or `None`.
         metadata: Free data of the application's.
+        given_title: The title someone gave, or `None` if `title` is only offered.
     """
 
     head_id: str | None
@@ -91,6 +92,7 @@ class SessionDetails(SessionInfo):
     forked_from: str | None
     forked_at: str | None
     metadata: Mapping[str, Any]
+    given_title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -344,6 +346,26 @@ class SessionEvent:
     session_id: str | None
     revision: str | None
     time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of a session that was read from a file.
+
+    Attributes:
+        agent_id: The agent it is of now.
+        session_id: Its id now.
+        status: `imported`; `unchanged`, it was here as it is in the file; `skipped`, another one
+            has its id; or `failed`.
+        message_count: Messages in its history.
+        error: Why it failed.
+    """
+
+    agent_id: str
+    session_id: str
+    status: Literal["imported", "unchanged", "skipped", "failed"]
+    message_count: int
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -267,6 +267,7 @@ class Store(ABC):
             RevisionConflict: If the stored revision is another than `expected`, a session is
                 there that shouldn't be, or `head_id` and the parents aren't stored where the
                 caller may reach them.
+            EntryExists: If the id of a new entry is stored already, also out of reach.
             StoreFull, StoreUnavailable: If it could not be made durable.
         """
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from datetime import datetime
 from typing import Literal
 
 from pydantic_ai.conversation_store import ConversationEntry
@@ -11,11 +13,22 @@ from pydantic_ai.messages import ModelMessage
 from . import ids, messages
 from .bounds import aside
 from .conversations import StoredConversations
-from .errors import RevisionConflict, SessionExists, SessionNotFound
-from .models import SessionDetails, StoredEntry, now_micros
+from .errors import (
+    EntryExists,
+    InvalidInput,
+    InvalidMessages,
+    RevisionConflict,
+    SessionExists,
+    SessionNotFound,
+)
+from .formats import EXPORTS, ExportedSession, ExportFormat, ImportedSession, read, sanitized
+from .formats import export as write
+from .formats.types import line
+from .models import Imported, SessionDetails, StoredEntry, now_micros, to_micros
 from .store import Save
 
 OnConflict = Literal["error", "replace", "rename"]
+BulkConflict = Literal["skip", "error", "replace", "rename"]
 
 
 class Transfers(StoredConversations):
@@ -91,62 +104,221 @@ class Transfers(StoredConversations):
             reach=self.owner,
         )
 
-    async def export(self, session_id: str) -> Iterator[bytes]:
-        """The current history as a JSON array of messages, one a line, in pieces of bytes.
+    # Files
+
+    async def exported(self, session_id: str, *, branches: bool = True) -> ExportedSession:
+        """A session with all its entries, as formats are written from; or without its branches.
+
+        Raises:
+            SessionNotFound: If there is none.
+        """
+        key = self._key(session_id)
+        while True:
+            details = await self._details(session_id)
+            entries: dict[str, StoredEntry] = {}
+            for tip in [details.head_id, *(details.branches if branches else ())]:
+                line = tip and await self.store.line(self.owner, self.agent_id, tip)
+                entries |= {entry.entry_id: entry for entry in line or ()}
+            now = await self.store.get(key)
+            if now is not None and now.revision == details.revision:
+                return ExportedSession(details, tuple(entries.values()))
+
+    async def export(self, session_id: str, format: ExportFormat = "json") -> Iterator[bytes]:  # noqa: A002
+        """A session in a format, in pieces of bytes.
+
+        Args:
+            session_id: The session.
+            format: `json`, the array of its messages, one a line; `jsonl`, all there is of it;
+                `markdown` or `html`, for people.
 
         Raises:
             SessionNotFound: If there is no session.
+            InvalidInput: If there is no such format.
         """
-        page = await self.store.history(self._key(session_id))
-        if page is None:
-            raise SessionNotFound(session_id)
-        return messages.pieces([entry.body for entry in page.entries])
+        if format not in EXPORTS:
+            raise InvalidInput(f"No format {format!r}. Known are: {', '.join(EXPORTS)}.")
+        if format == "json":
+            page = await self.store.history(self._key(session_id))
+            if page is None:
+                raise SessionNotFound(session_id)
+            return messages.pieces([entry.body for entry in page.entries])
+        return write(await self.exported(session_id, branches=format == "jsonl"), format)
 
     async def import_(
         self,
         data: bytes,
         *,
         session_id: str | None = None,
+        filename: str | None = None,
         on_conflict: OnConflict = "error",
         trusted: bool = False,
     ) -> SessionDetails:
-        """Make a session of a JSON array of messages, as `export` gives.
+        """Make a session of a file that holds one, in any format that `mythline.formats` reads.
 
         Args:
-            data: The array.
-            session_id: The id of the session; generated if `None`.
+            data: The file: a JSON array of messages, as `export` gives, or another program's.
+            session_id: The id of the session. Without one, the id that the file tells, or else
+                a generated one.
+            filename: The file's name, which may tell the id.
             on_conflict: If the id is taken: `error`; `replace`, which leaves the old history as
                 a branch; or `rename`, which takes the first free of `{id}-2`, `{id}-3`, ….
             trusted: Take the messages as they are. Otherwise they are sanitized as Pydantic AI
                 does it for those of a client (`pydantic_ai.messages.sanitize_messages`).
 
         Raises:
-            InvalidMessages: If it is no array of messages that Pydantic AI can read.
+            InvalidMessages: If it is nothing that can be read, or holds more than one session.
             SessionExists: If the id is taken and `on_conflict` is `error`.
         """
-        identity = ids.new_session_id() if session_id is None else session_id
-        self._key(identity)
-        bodies = await aside(len(data), lambda: messages.incoming(data, trusted=trusted))
+        if session_id is not None:
+            self._key(session_id)
+        found = await aside(len(data), lambda: _read(data, filename, trusted=trusted))
+        if len(found) != 1:
+            raise InvalidMessages(
+                f"The file holds {len(found)} sessions. Import them with `import_all`."
+            )
+        identity = session_id or found[0].session_id or ids.new_session_id()
+        return await self.store_imported(found[0], identity, on_conflict)
+
+    async def import_all(
+        self,
+        data: bytes,
+        *,
+        filename: str | None = None,
+        on_conflict: BulkConflict = "skip",
+        trusted: bool = False,
+    ) -> AsyncGenerator[Imported]:
+        """Make sessions of all that a file holds, and tell of each when it is stored, in order.
+
+        What was stored stays, whatever comes after it; importing the file again goes on.
+
+        Args:
+            data: The file.
+            filename: Its name, which may tell the id of a session that doesn't.
+            on_conflict: As for `import_`; or `skip`, which leaves what is there.
+            trusted: As for `import_`.
+
+        Raises:
+            InvalidMessages: If it is nothing that can be read. Nothing was stored.
+        """
+        found = await aside(len(data), lambda: _read(data, filename, trusted=trusted))
+        for session in found:
+            yield await self.take(session, on_conflict)
+
+    async def take(self, session: ImportedSession, on_conflict: BulkConflict) -> Imported:
+        """Store a session that was read, under its own id; what became of it."""
+        identity = session.session_id or ids.new_session_id()
+        there = await self.store.get(self._key(identity))
+        if there is not None and (on_conflict == "skip" or _is_same(session, there)):
+            status = "unchanged" if _is_same(session, there) else "skipped"
+            return Imported(self.agent_id, identity, status, there.message_count)
+        try:
+            made = await self.store_imported(
+                session, identity, "error" if on_conflict == "skip" else on_conflict
+            )
+        except (SessionExists, InvalidInput) as error:
+            return Imported(self.agent_id, identity, "failed", 0, str(error))
+        return Imported(self.agent_id, made.session_id, "imported", made.message_count)
+
+    async def store_imported(
+        self, session: ImportedSession, session_id: str, on_conflict: OnConflict
+    ) -> SessionDetails:
+        """Store a session that was read, with its entry ids where they are free or its own.
+
+        Raises:
+            SessionExists: If the id is taken and `on_conflict` is `error`.
+        """
+        whole, shared = session, False
         number = 1
         while True:
-            renamed = identity if number == 1 else f"{identity[:120]}-{number}"
-            details = await self.store.get(self._key(renamed))
+            identity = session_id if number == 1 else f"{session_id[:120]}-{number}"
+            details = await self.store.get(self._key(identity))
             if details is not None and on_conflict == "rename":
                 number += 1
                 continue
             if details is not None and on_conflict == "error":
-                raise SessionExists(renamed)
-            save = self._goes_on(bodies, None, details, is_whole=details is None)
+                raise SessionExists(identity)
             try:
-                await self.store.save(self._key(renamed), save)
+                await self.store.save(self._key(identity), self._imported(session, details))
+            except EntryExists:
+                session = whole.renewed() if shared else await self._sharing(whole)
+                shared = True
+                continue
             except RevisionConflict:
-                if await self.store.get(self._key(renamed)) is not None:
+                if await self.store.get(self._key(identity)) is not None:
                     continue
                 if on_conflict == "rename":
                     number += 1
                     continue
-                raise SessionExists(renamed) from None
-            return await self._details(renamed)
+                raise SessionExists(identity) from None
+            return await self._details(identity)
+
+    def _imported(self, session: ImportedSession, there: SessionDetails | None) -> Save:
+        """The save that makes a session, or replaces the history of one that is there."""
+        branches = list(session.branches)
+        if there is not None:
+            left = [*there.branches, there.head_id] if there.head_id else there.branches
+            branches = list(dict.fromkeys((*left, *branches)))
+        now = now_micros()
+        return Save(
+            revision=ids.new_entry_ids(1)[0],
+            expected=None if there is None else there.revision,
+            head_id=session.head_id,
+            entries=session.entries,
+            branches=[tip for tip in branches if tip != session.head_id],
+            usage=session.usage if there is None else there.usage,
+            deferred_tool_requests=session.deferred_tool_requests,
+            forked_from=session.forked_from if there is None else there.forked_from,
+            forked_at=session.forked_at if there is None else there.forked_at,
+            updated=_micros(session.last_modified, now) if there is None else now,
+            created=_micros(session.created, now),
+            reach=self.owner,
+            title=session.title,
+            tags=session.tags,
+            metadata=session.metadata,
+            pinned=session.pinned,
+            archived=session.archived,
+        )
+
+    async def _sharing(self, session: ImportedSession) -> ImportedSession:
+        """The session without the entries that are stored here already, as those of its fork are.
+
+        With new entry ids if those that are stored are others, or out of reach.
+        """
+        known: set[str] = set()
+        for tip in [session.head_id, *session.branches]:
+            path = line(session.entries, tip)
+            low, high = 0, len(path)  # entries before `low` are stored, from `high` on they aren't
+            while low < high:
+                middle = (low + high) // 2
+                entry_id = path[middle].entry_id
+                found = entry_id in known or await self.store.line(
+                    self.owner, self.agent_id, entry_id, limit=1
+                )
+                low, high = (middle + 1, high) if found else (low, middle)
+            if low and path[low - 1].entry_id not in known:
+                stored = await self.store.line(self.owner, self.agent_id, path[low - 1].entry_id)
+                if list(stored or ()) != path[:low]:
+                    return session.renewed()
+                known |= {entry.entry_id for entry in path[:low]}
+        if not known:
+            return session.renewed()
+        left = tuple(entry for entry in session.entries if entry.entry_id not in known)
+        return dataclasses.replace(session, entries=left)
+
+
+def _read(data: bytes, filename: str | None, *, trusted: bool) -> list[ImportedSession]:
+    """The sessions in a file, sanitized unless they are trusted."""
+    found = list(read(data, filename))
+    return found if trusted else [sanitized(session) for session in found]
+
+
+def _is_same(session: ImportedSession, there: SessionDetails) -> bool:
+    """Whether a session is stored as it was exported: its entries are the same."""
+    return session.head_id == there.head_id and set(session.branches) == set(there.branches)
+
+
+def _micros(moment: datetime | None, now: int) -> int:
+    return now if moment is None else min(max(0, to_micros(moment)), now)
 
 
 def _common(

@@ -61,6 +61,7 @@ def chain(*bodies: bytes, start: int = 0, after: str | None = None) -> list[Stor
 
 
 def details(**fields: Any) -> SessionDetails:
+    fields = {"given_title": fields.get("title")} | fields
     base = SessionDetails(
         agent_id="helper",
         session_id="one",

@@ -76,7 +76,7 @@ def _header(session: ExportedSession) -> bytes:
         "agent_id": dump_plain(found.agent_id),
         "created": dump_plain(_stamp(found.created)),
         "last_modified": dump_plain(_stamp(found.last_modified)),
-        "title": dump_plain(session.given_title),
+        "title": dump_plain(session.details.given_title),
         "tags": dump_plain(list(found.tags)),
         "pinned": dump_plain(found.pinned),
         "archived": dump_plain(found.archived),

@@ -48,17 +48,6 @@ class ExportedSession:
         """The entries from the first to the head."""
         return line(self.entries, self.details.head_id)
 
-    @property
-    def given_title(self) -> str | None:
-        """The title that someone gave; `None` if it is offered from the first prompt."""
-        title = self.details.title
-        if title is None:
-            return None
-        prompts = (messages.prompt(entry.body) for entry in self.history)
-        first = next((" ".join(text.split()) for text in prompts if text.strip()), "")
-        cut = title.endswith("…") and first.startswith(title[:-1])
-        return None if first == title or (cut and len(first) > len(title)) else title
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedSession:

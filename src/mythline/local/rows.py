@@ -282,6 +282,7 @@ def details(row: Row) -> SessionDetails:
         forked_from=row["forked_from"],
         forked_at=row["forked_at"],
         metadata=json.loads(row["metadata"]),
+        given_title=row["title"],
     )
 
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ..errors import IdempotencyMismatch, InvalidInput, RevisionConflict, SessionNotFound
+from ..errors import EntryExists, IdempotencyMismatch, RevisionConflict, SessionNotFound
 from ..models import SessionDetails, StoredEntry
 from ..operations import Describe
 from ..store import ANY, Append, AppendResult, Save, SessionKey
@@ -123,7 +123,7 @@ def _add_run(
     try:
         numbers = lines.extend(connection, after, [(e.entry_id, e.body) for e in run])
     except sqlite3.IntegrityError as error:
-        raise InvalidInput("A new entry has an id that is stored already.") from error
+        raise EntryExists from error
     known.update(zip((entry.entry_id for entry in run), numbers, strict=True))
 
 
