@@ -178,6 +178,10 @@ class Store(ABC):
         """
 
     @abstractmethod
+    async def owners(self) -> Sequence[str | None]:
+        """The owners that have sessions, ordered, no owner (`None`) first. For operators."""
+
+    @abstractmethod
     async def agents(self, owner: str | None) -> Sequence[AgentInfo]:
         """The agents that have sessions of `owner`, with their numbers, ordered by `agent_id`."""
 

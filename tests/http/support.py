@@ -177,6 +177,10 @@ class Recording(Store):
         self.closed += 1
         await self.inner.close()
 
+    async def owners(self) -> Any:
+        self._note("owners")
+        return await self.inner.owners()
+
     async def agents(self, owner: str | None) -> Any:
         self._note("agents")
         return await self.inner.agents(owner)

@@ -148,6 +148,15 @@ SELECT * FROM (
 )
 ORDER BY updated DESC, n DESC LIMIT :limit
 
+-- name: owners
+WITH RECURSIVE owner (name) AS (
+  SELECT min(owner) FROM sessions WHERE deleted IS NULL
+  UNION ALL
+  SELECT (SELECT min(owner) FROM sessions WHERE deleted IS NULL AND sessions.owner > owner.name)
+    FROM owner WHERE owner.name IS NOT NULL
+)
+SELECT name FROM owner WHERE name IS NOT NULL
+
 -- name: agents
 WITH RECURSIVE agent (id) AS (
   SELECT min(agent_id) FROM sessions WHERE owner = :owner AND deleted IS NULL

@@ -191,6 +191,15 @@ class LocalStore(Store):
 
     # Reading
 
+    async def owners(self) -> Sequence[str | None]:
+        """The owners, also those that only another program made folders for."""
+        self._check()
+        if self._has_views:
+            for owner, agent_id in self._layout.folders():
+                await self._watch.compared(owner, agent_id)
+        found = await self._read(lambda connection: connection.execute(SQL["owners"]).fetchall())
+        return [row[0] or None for row in found]
+
     async def agents(self, owner: str | None) -> Sequence[AgentInfo]:
         """The agents of `owner`, also those that only another program made folders for."""
         where = owner or ""

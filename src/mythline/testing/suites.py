@@ -27,7 +27,7 @@ from .rules.saving import SavingRules
 from .rules.scopes import ScopeRules
 from .rules.switching import SwitchingRules
 from .rules.transcripts import TranscriptRules
-from .rules.transfer import TransferRules
+from .rules.transfer import TransferRules, WholeRules
 from .rules.trash import TrashRules
 from .rules.turns import TurnRules
 from .rules.unreadable import UnreadableRules
@@ -63,6 +63,7 @@ class StoreSuite(
     TurnRules,
     RepeatRules,
     TransferRules,
+    WholeRules,
     RemovalRules,
     OwnerRules,
     ReopeningRules,

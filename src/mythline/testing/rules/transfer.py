@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import io
 import json
 
 import pytest
@@ -15,8 +17,10 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
+from ...archives import export_all, import_archive
 from ...errors import InvalidMessages, SessionExists
 from ...sessions import AgentSessions, OnConflict
+from ...store import Store
 from ..base import StoreRules
 from ..samples import (
     branches_of,
@@ -252,3 +256,129 @@ class TransferRules(StoreRules):
                     )
         assert [info.session_id for info in await sessions.list()] == ["one"]
         assert await sessions.info("one") == before
+
+
+class WholeRules(StoreRules):
+    """Sessions that come and go with all they have: `jsonl`, `import_all` and archives."""
+
+    async def _rich(self, sessions: AgentSessions) -> None:
+        """Two sessions that share entries, with branches and all that a session carries."""
+        first = await saved(sessions, "a", "b", usage=usage(), deferred_tool_requests=deferred())
+        await sessions.fork_at("one", new_session_id="two")
+        await sessions.branch("one", at=2, expected_revision=first.revision)
+        await sessions.append("one", turn("c"))
+        await sessions.append("two", turn("d"))
+        await sessions.update("one", title="T", tags=["x"], pinned=True, metadata={"m": [1]})
+        await sessions.update("two", archived=True)
+
+    @staticmethod
+    async def _whole(sessions: AgentSessions, name: str) -> bytes:
+        return b"".join(await sessions.export(name, "jsonl"))
+
+    async def test_jsonl_is_the_session(self, sessions: AgentSessions, store: Store) -> None:
+        """A session comes back as it was, here after a purge and in another place."""
+        await self._rich(sessions)
+        data = await self._whole(sessions, "one")
+        before = await sessions.info("one")
+        await sessions.purge("one")
+        await sessions.purge("two")
+        for place in (sessions, store.sessions("other"), store.sessions("a", owner="alice")):
+            made = await place.import_(data, trusted=True)
+            assert made.session_id == "one"
+            if place is sessions:
+                assert dataclasses.replace(made, revision=before.revision) == before
+                assert await self._whole(sessions, "one") == data
+            assert made.title == "T"
+            assert [branch.own_count for branch in await place.branches("one")] == [2]
+            assert await place.history("one") == turns("a", "c")
+
+    async def test_what_forks_share(self, sessions: AgentSessions) -> None:
+        """Sessions that shared entries share them again, whichever comes first."""
+        await self._rich(sessions)
+        names = ("one", "two")
+        data = {name: await self._whole(sessions, name) for name in names}
+        for order in (names, names[::-1]):
+            for name in names:
+                await sessions.purge(name)
+            for name in order:
+                await sessions.import_(data[name], trusted=True)
+            for name in names:
+                assert await self._whole(sessions, name) == data[name]
+
+    async def test_a_second_copy(self, sessions: AgentSessions) -> None:
+        """Under another id, beside the one it was exported from."""
+        await self._rich(sessions)
+        data = await self._whole(sessions, "one")
+        copy = await sessions.import_(data, session_id="three", trusted=True)
+        assert copy.message_count == 4
+        assert await sessions.history("three") == turns("a", "c")
+        await sessions.append("three", turn("e"))
+        assert await self._whole(sessions, "one") == data
+        with pytest.raises(SessionExists):
+            await sessions.import_(data, trusted=True)
+        replaced = await sessions.import_(data, on_conflict="replace", trusted=True)
+        assert await sessions.history("one") == turns("a", "c")
+        assert replaced.title == "T"
+
+    async def test_other_programs(self, sessions: AgentSessions) -> None:
+        """A list of roles and contents, and a file of several conversations."""
+        rows = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+        made = await sessions.import_(json.dumps(rows).encode(), filename="chat.json")
+        assert made.session_id == "chat"
+        assert [item.content for item in await sessions.transcript("chat")] == ["Hi", "Hello"]
+        lines = b"\n".join(json.dumps({"messages": rows}).encode() for _ in range(3))
+        with pytest.raises(InvalidMessages):
+            await sessions.import_(lines)
+        found = [one async for one in sessions.import_all(lines)]
+        assert [one.status for one in found] == ["imported"] * 3
+        assert len(await sessions.list()) == 4
+
+    async def test_archives(self, sessions: AgentSessions, store: Store) -> None:
+        """A store goes into one file and comes back; what is there already is left."""
+        await self._rich(sessions)
+        await saved(store.sessions("other", owner="al/ice"), "hers")
+        assert await store.owners() == [None, "al/ice"]
+        for kind in ("zip", "tar.zst"):
+            data = b"".join([piece async for _, piece in export_all(store, kind=kind)])
+            again = b"".join([piece async for _, piece in export_all(store, kind=kind)])
+            assert data == again
+            names = {name: await self._whole(sessions, name) for name in ("one", "two")}
+            await sessions.purge("one")
+            statuses = [
+                (one.session_id, one.status)
+                async for one in import_archive(store, io.BytesIO(data), trusted=True)
+            ]
+            assert statuses == [("two", "unchanged"), ("one", "imported"), ("one", "unchanged")]
+            assert names == {name: await self._whole(sessions, name) for name in names}
+            await sessions.delete_all(permanent=True)
+            await store.sessions("other", owner="al/ice").purge("one")
+            assert await store.owners() == []
+            found = [one async for one in import_archive(store, io.BytesIO(data), trusted=True)]
+            assert {one.status for one in found} == {"imported"}
+            assert names == {name: await self._whole(sessions, name) for name in names}
+            assert await store.owners() == [None, "al/ice"]
+
+    async def test_archives_of_a_part(self, sessions: AgentSessions, store: Store) -> None:
+        """Only some agents' or owners', and as somebody else's."""
+        await self._rich(sessions)
+        await saved(store.sessions("other"), "x")
+        await saved(store.sessions(self.agent_id, owner="bob"), "his")
+        pieces = export_all(store, owners=[None], agents=[self.agent_id])
+        data = b"".join([piece async for _, piece in pieces])
+        found = [one async for one in import_archive(store, io.BytesIO(data), owner="alice")]
+        assert sorted(one.session_id for one in found) == ["one", "two"]
+        alice = store.sessions(self.agent_id, owner="alice")
+        assert await alice.history("one") == await sessions.history("one")
+        assert await store.agents("alice") != []
+        assert [info.session_id for info in await alice.list()] == ["one"]
+
+    async def test_damaged_archives(self, sessions: AgentSessions, store: Store) -> None:
+        """An archive that was cut off stores nothing."""
+        await self._rich(sessions)
+        data = b"".join([piece async for _, piece in export_all(store)])
+        await sessions.delete_all(permanent=True)
+        for broken in (data[:-40], data[: len(data) // 2], b"", b"PK", data[:100] + data[200:]):
+            with pytest.raises(InvalidMessages):
+                async for _ in import_archive(store, io.BytesIO(broken)):
+                    pass
+        assert await sessions.count(archived=None) == 0
