@@ -26,7 +26,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
-from .. import queries
+from .. import messages, queries
 from ..errors import (
     MythlineError,
     StoreClosed,
@@ -273,7 +273,7 @@ class Database:
                 raise
             self._put_back(connection)
             return result
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             raise translate(error) from error
 
     async def in_thread(self, function: Callable[[], T]) -> T:
@@ -449,16 +449,19 @@ def _check_version(connection: Connection) -> int:
 
 
 def _migrate(connection: Connection) -> None:
+    """Bring the schema up to date, in one step."""
     version = _check_version(connection)
-    for number, script in queries.migrations(__package__ or ""):
-        if number <= version:
-            continue
-        try:
-            connection.executescript(
-                f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\n"
-                f"PRAGMA application_id = {APPLICATION_ID};\nCOMMIT;"
-            )
-        except BaseException:
-            if connection.in_transaction:
-                connection.rollback()
-            raise
+    missing = [found for found in queries.migrations(__package__ or "") if found[0] > version]
+    if not missing:
+        return
+    connection.create_function("is_odd", 1, messages.is_odd, deterministic=True)
+    scripts = "\n".join(script for _, script in missing)
+    try:
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{scripts}\nPRAGMA user_version = {missing[-1][0]};\n"
+            f"PRAGMA application_id = {APPLICATION_ID};\nCOMMIT;"
+        )
+    except BaseException:
+        if connection.in_transaction:
+            connection.rollback()
+        raise

@@ -67,10 +67,8 @@ CREATE INDEX lines_follows ON lines (follows) WHERE follows > 0;
 CREATE TABLE entries (
   n    INTEGER PRIMARY KEY,
   id   TEXT NOT NULL UNIQUE,
-  body BLOB NOT NULL,
-  odd  INTEGER NOT NULL DEFAULT 0  -- must be put right before it is read: `messages.is_odd`
+  body BLOB NOT NULL
 ) STRICT;
-CREATE INDEX entries_odd ON entries (n) WHERE odd;
 
 CREATE TABLE branches (
   session INTEGER NOT NULL REFERENCES sessions (n) ON DELETE CASCADE,
