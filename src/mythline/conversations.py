@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 from collections.abc import Sequence
-from functools import cache
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import pydantic
-from pydantic import TypeAdapter
 from pydantic_ai.conversation import Conversation
 from pydantic_ai.conversation_store import (
     ConversationConflict,
@@ -24,29 +21,12 @@ from pydantic_ai.conversation_store import (
 )
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.run import AgentRunResult
-from pydantic_ai.tools import DeferredToolRequests
-from pydantic_ai.usage import RunUsage
 
-from . import ids, messages
-from .errors import (
-    EntryNotFound,
-    InvalidInput,
-    RevisionConflict,
-    SessionNotFound,
-    UnreadableMessages,
-)
+from . import ids, messages, one_step
+from .errors import EntryNotFound, InvalidInput, RevisionConflict, UnreadableMessages
 from .models import SessionDetails, StoredEntry, to_micros
-from .store import Append, Save, SessionKey, Store
-
-
-@cache
-def _usage_adapter() -> TypeAdapter[RunUsage]:
-    return TypeAdapter(RunUsage)
-
-
-@cache
-def _deferred_adapter() -> TypeAdapter[DeferredToolRequests]:
-    return TypeAdapter(DeferredToolRequests)
+from .records import deferred_json, record_of, usage_json
+from .store import Save, SessionKey, Store
 
 
 class StoredConversations(ConversationStore):
@@ -113,8 +93,9 @@ class StoredConversations(ConversationStore):
                 `skip_unreadable` it is left out instead, and stays stored.
         """
         if scope in (None, self.owner):
-            with contextlib.suppress(_ReadFirst):
-                return await _Whole(self).load(conversation_id, limit=limit)
+            key, shared = self._key(conversation_id), self.owner is None
+            with contextlib.suppress(one_step.ReadFirst):
+                return await one_step.load(self.store, key, shared=shared, limit=limit)
         bound = self._in_scope(scope)
         if skip_unreadable:
             bound = bound.skipping_unreadable()
@@ -143,9 +124,12 @@ class StoredConversations(ConversationStore):
         carried = (
             conversation.conversation if isinstance(conversation, AgentRunResult) else conversation
         )
-        if carried.revision is not None and scope in (None, self.owner):
-            with contextlib.suppress(_ReadFirst):
-                return await _Turn(self, carried.revision).save(conversation)
+        if (revision := carried.revision) is not None and scope in (None, self.owner):
+            key, shared = self._key(carried.conversation_id), self.owner is None
+            with contextlib.suppress(one_step.ReadFirst):
+                return await one_step.save(
+                    self.store, key, conversation, revision=revision, shared=shared
+                )
         bound = self._in_scope(scope)
         if bound is not self and await bound._find(carried.conversation_id) is None:
             bound = self  # a new one, unless the id is taken in another scope
@@ -213,7 +197,7 @@ class StoredConversations(ConversationStore):
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
         """The record of a session, or `None`."""
         found = await self._find(conversation_id)
-        return None if found is None else _record(found)
+        return None if found is None else record_of(found)
 
     async def read_records(
         self, *, scope: str | None = None, limit: int | None = None
@@ -223,7 +207,7 @@ class StoredConversations(ConversationStore):
             return []
         owner = ids.check_owner(scope) if self.owner is None else self.owner
         found = await self.store.records(owner, self.agent_id, limit=limit)
-        return [_record(details) for details in found]
+        return [record_of(details) for details in found]
 
     async def read_history(
         self, head_id: str | None, *, limit: int | None = None
@@ -275,8 +259,8 @@ class StoredConversations(ConversationStore):
                 for entry, body in zip(new_entries, bodies, strict=True)
             ],
             branches=record.branches,
-            usage=_usage_adapter().dump_json(record.usage),
-            deferred_tool_requests=_deferred(record),
+            usage=usage_json(record),
+            deferred_tool_requests=deferred_json(record),
             forked_from=record.forked_from,
             forked_at=record.forked_at,
             updated=to_micros(record.updated_at),
@@ -300,176 +284,6 @@ class StoredConversations(ConversationStore):
                 raise RevisionConflict(conversation_id)
         except RevisionConflict as error:
             raise ConversationConflict(conversation_id) from error
-
-
-class _ReadFirst(Exception):
-    """This can't be done without reading what is stored."""
-
-
-class _OneStep(ConversationStore):
-    """A conversation store for one thing that Pydantic AI does with one, in one step of the store.
-
-    Whatever takes more is `_ReadFirst`.
-    """
-
-    def __init__(self, sessions: StoredConversations) -> None:
-        self._sessions = sessions
-
-    def _key(self, session_id: str) -> SessionKey:
-        sessions = self._sessions
-        return SessionKey(sessions.owner, sessions.agent_id, ids.check_session_id(session_id))
-
-    async def read_record(self, conversation_id: str) -> ConversationRecord | None:
-        raise _ReadFirst
-
-    async def read_records(
-        self, *, scope: str | None = None, limit: int | None = None
-    ) -> Sequence[ConversationRecord]:
-        raise _ReadFirst
-
-    async def read_history(
-        self, head_id: str | None, *, limit: int | None = None
-    ) -> list[ConversationEntry]:
-        raise _ReadFirst
-
-    async def read_entry(self, entry_id: str) -> ConversationEntry:
-        raise _ReadFirst
-
-    async def write_record(
-        self,
-        record: ConversationRecord,
-        *,
-        new_entries: Sequence[ConversationEntry] = (),
-        expected_revision: str | None,
-    ) -> None:
-        raise _ReadFirst
-
-    async def delete_record(self, conversation_id: str, *, expected_revision: str) -> None:
-        raise _ReadFirst
-
-
-class _Shown:
-    """What `ConversationStore.load` takes of an entry."""
-
-    __slots__ = ("message",)
-
-    def __init__(self, message: ModelMessage) -> None:
-        self.message = message
-
-
-class _Whole(_OneStep):
-    """Loads a conversation with its messages in one read, without an object for each entry."""
-
-    def __init__(self, sessions: StoredConversations) -> None:
-        super().__init__(sessions)
-        self._limit: int | None = None
-        self._messages: list[ModelMessage] = []
-
-    async def load(
-        self, conversation_id: str, *, limit: int | None = None, scope: str | None = None
-    ) -> Conversation | None:
-        self._limit = limit
-        return await ConversationStore.load(self, conversation_id, limit=limit, scope=scope)
-
-    async def read_record(self, conversation_id: str) -> ConversationRecord | None:
-        sessions = self._sessions
-        found = await sessions.store.load(
-            self._key(conversation_id), limit=self._limit, shared=sessions.owner is None
-        )
-        if found is None:
-            return None
-        details, data = found
-        if data is None:
-            raise _ReadFirst
-        try:
-            self._messages = messages.read_array(data)
-        except pydantic.ValidationError:
-            raise _ReadFirst from None
-        return _record(details)
-
-    async def read_history(
-        self, head_id: str | None, *, limit: int | None = None
-    ) -> list[ConversationEntry]:
-        return cast("list[ConversationEntry]", list(map(_Shown, self._messages)))
-
-
-class _Turn(_OneStep):
-    """Saves what a run added to a loaded conversation, in one step that reads nothing before.
-
-    `ConversationStore.save` finds the record here that the conversation's revision stands for, as
-    far as it matters to what follows it: that it is still the stored one is for `Store.append` to
-    see. All else, a rewritten history say, takes the longer way.
-    """
-
-    def __init__(self, sessions: StoredConversations, revision: str) -> None:
-        super().__init__(sessions)
-        self._revision = revision
-        self._parent_id: str | None = None
-
-    async def save(
-        self, conversation: Conversation | AgentRunResult[Any], *, scope: str | None = None
-    ) -> list[ConversationEntry]:
-        first, *others = await ConversationStore.save(self, conversation, scope=scope)
-        return [dataclasses.replace(first, parent_id=self._parent_id), *others]
-
-    async def read_record(self, conversation_id: str) -> ConversationRecord | None:
-        return ConversationRecord(
-            conversation_id=conversation_id, head_id=None, revision=self._revision
-        )
-
-    async def write_record(
-        self,
-        record: ConversationRecord,
-        *,
-        new_entries: Sequence[ConversationEntry] = (),
-        expected_revision: str | None,
-    ) -> None:
-        if not new_entries:
-            raise _ReadFirst
-        append = Append(
-            revision=record.revision,
-            expected=self._revision,
-            entry_ids=[entry.id for entry in new_entries],
-            bodies=messages.dump(entry.message for entry in new_entries),
-            updated=to_micros(record.updated_at),
-            usage=_usage_adapter().dump_json(record.usage),
-            deferred_tool_requests=_deferred(record),
-        )
-        key = self._key(record.conversation_id)
-        try:
-            self._parent_id = (await self._sessions.store.append(key, append)).parent_id
-        except SessionNotFound:  # it may be one of a scope
-            raise _ReadFirst from None
-        except RevisionConflict as error:
-            raise ConversationConflict(record.conversation_id) from error
-
-
-def _deferred(record: ConversationRecord) -> bytes | None:
-    deferred = record.deferred_tool_requests
-    return None if deferred is None else _deferred_adapter().dump_json(deferred)
-
-
-def usage_of(details: SessionDetails) -> RunUsage:
-    """The usage that a session carries."""
-    return _usage_adapter().validate_json(details.usage)
-
-
-def _record(details: SessionDetails) -> ConversationRecord:
-    deferred = details.deferred_tool_requests
-    return ConversationRecord(
-        conversation_id=details.session_id,
-        head_id=details.head_id,
-        usage=usage_of(details),
-        deferred_tool_requests=None
-        if deferred is None
-        else _deferred_adapter().validate_json(deferred),
-        scope=details.owner,
-        forked_from=details.forked_from,
-        forked_at=details.forked_at,
-        branches=list(details.branches),
-        revision=details.revision,
-        updated_at=details.last_modified,
-    )
 
 
 def read_entries(

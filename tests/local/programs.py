@@ -450,7 +450,7 @@ def fork_while_writing(root: str) -> None:
             await sessions.create("one")
             rows.grow = move
             await sessions.append("one", turn("x"))
-            rows.move = original
+            rows.grow = original
         print(json.dumps(free))
 
     asyncio.run(main())

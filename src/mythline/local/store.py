@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import math
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from ..errors import EntryNotFound, RevisionConflict, StoreClosed
 from ..models import (
@@ -45,6 +47,13 @@ from .views import Views
 from .watch import Watch
 
 T = TypeVar("T")
+
+ASIDE: Final = 256 << 10
+"""About how many bytes of messages are read on the event loop; it takes longer to parse them."""
+
+
+class _Long(Exception):
+    """There is more to read than the event loop should wait for."""
 
 
 class LocalStore(Store):
@@ -318,18 +327,24 @@ class LocalStore(Store):
     async def load(
         self, key: SessionKey, *, limit: int | None = None, shared: bool = False
     ) -> tuple[SessionDetails, bytes | None] | None:
-        """A session and its messages, of one snapshot; a short read, next to what follows it."""
+        """A session and its messages, of one snapshot; a long one is read beside the event loop."""
 
         def find(
-            connection: Connection, row: Any | None
+            connection: Connection, row: Any | None, *, most: float
         ) -> tuple[SessionDetails, bytes | None] | None:
             row = row or (rows.shared(connection, key) if shared else None)
             if row is None:
                 return None
-            first = 0 if limit is None else max(0, row["message_count"] - limit)
+            count = row["message_count"]
+            first = 0 if limit is None else max(0, count - limit)
+            if row["body_bytes"] * (count - first) > most * count:
+                raise _Long
             return rows.details(row), lines.array(connection, row["head"], first)
 
-        found = await self._now(key, find, snapshot=True)
+        try:
+            found = await self._now(key, partial(find, most=ASIDE), snapshot=True)
+        except _Long:
+            found = await self._aside(key, partial(find, most=math.inf))
         if found is not None and found[0].owner != key.owner:  # its own view was not looked at
             where = SessionKey(found[0].owner, key.agent_id, key.session_id)
             return await self.load(where, limit=limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from pydantic_ai.conversation import Conversation
@@ -194,6 +195,23 @@ class ConflictRules(Rules):
         others = [outcome for outcome in outcomes if outcome not in stored]
         assert all(outcome == [] or isinstance(outcome, ConversationConflict) for outcome in others)
         assert (await loaded(conversations)).messages == turns("a", "b")
+
+    @pytest.mark.parametrize("steps", range(4))
+    async def test_unknown_outcome(self, conversations: ConversationStore, steps: int) -> None:
+        """A save that its caller gave up on can be repeated: the turn is stored once, whole."""
+        for scope in self.scopes:
+            name = f"of-{scope}"
+            conversation = await saved(conversations, "a", conversation_id=name, scope=scope)
+            conversation.messages += turn("b")
+            saving = asyncio.create_task(conversations.save(conversation))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            saving.cancel()
+            await asyncio.wait([saving])
+            with suppress(ConversationConflict):  # it was stored
+                await conversations.save(conversation)
+            assert (await loaded(conversations, name)).messages == turns("a", "b")
+            assert (await record_of(conversations, name)).branches == []
 
     async def test_race_with_a_delete(self, conversations: ConversationStore) -> None:
         """A delete and a save at once: in the end there is no conversation."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 from pydantic_ai.conversation import Conversation
 from pydantic_ai.conversation_store import ConversationStore
@@ -11,6 +12,7 @@ from pydantic_ai.usage import RunUsage
 from ..base import Rules
 from ..samples import (
     agent,
+    deferred,
     entries_of,
     ids,
     loaded,
@@ -179,12 +181,49 @@ class SavingRules(Rules):
 
     async def test_message_added_during_a_save(self, conversations: ConversationStore) -> None:
         """What is added to a conversation while its save is under way is stored by the next."""
-        conversation = await saved(conversations, "a")
-        conversation.messages += turn("b")
-        saving = asyncio.create_task(conversations.save(conversation))
-        await asyncio.sleep(0)
-        conversation.messages += turn("c")
-        await saving
-        await conversations.save(conversation)
-        assert (await loaded(conversations)).messages == turns("a", "b", "c")
-        assert (await record_of(conversations)).branches == []
+        for scope in self.scopes:
+            name = f"of-{scope}"
+            conversation = await saved(conversations, "a", conversation_id=name, scope=scope)
+            conversation.messages += turn("b")
+            saving = asyncio.create_task(conversations.save(conversation))
+            await asyncio.sleep(0)
+            conversation.messages += turn("c")
+            assert messages_in(await saving) == turn("b")
+            assert messages_in(await conversations.save(conversation)) == turn("c")
+            assert (await loaded(conversations, name)).messages == turns("a", "b", "c")
+            assert (await record_of(conversations, name)).branches == []
+
+    async def test_what_a_turn_changes(self, conversations: ConversationStore) -> None:
+        """A turn changes head, usage, what is waited on, revision and time: nothing else.
+
+        The entries that come back are those that are stored.
+        """
+        for scope in self.scopes:
+            name = f"of-{scope}"
+            await saved(conversations, "a", "b", conversation_id=f"{name}-first", scope=scope)
+            conversation = await conversations.fork(f"{name}-first", at=3, new_conversation_id=name)
+            conversation.messages[2:] = turn("c")
+            conversation.deferred_tool_requests = deferred()
+            await conversations.save(conversation)
+            before = await record_of(conversations, name)
+            assert (before.scope, len(before.branches)) == (scope, 1)
+            stored = await entries_of(conversations, name)
+            for waits, count in ((None, 1), (deferred(), 2), (deferred(), 0), (None, 0)):
+                conversation.messages += turn("d")[:count]
+                conversation.usage += usage()
+                conversation.deferred_tool_requests = waits
+                new = await conversations.save(conversation)
+                stored += new
+                assert await entries_of(conversations, name) == stored
+                after = await record_of(conversations, name)
+                assert after == dataclasses.replace(
+                    before,
+                    head_id=ids(stored)[-1],
+                    usage=conversation.usage,
+                    deferred_tool_requests=waits,
+                    revision=conversation.revision,
+                    updated_at=after.updated_at,
+                )
+                assert after.revision != before.revision
+                assert after.updated_at > before.updated_at
+                before = after

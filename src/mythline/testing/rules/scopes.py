@@ -86,6 +86,26 @@ class ScopeRules(Rules):
         assert again is not None
         assert again.messages == turns("a", "b")
 
+    async def test_conflicts_without_the_scope(self, conversations: ConversationStore) -> None:
+        """A save that leaves the scope out conflicts as any: when it was saved, or deleted."""
+        mine = await saved(conversations, "a", scope="alice")
+        theirs = await loaded(conversations)
+        theirs.messages += turn("theirs")
+        await conversations.save(theirs)
+        mine.messages += turn("mine")
+        before = await state_of(conversations)
+        with conflict():
+            await conversations.save(mine)
+        assert await state_of(conversations) == before
+        await conversations.delete("one")
+        with conflict():
+            await conversations.save(theirs)
+        await saved(conversations, "b")
+        before = await state_of(conversations)
+        with conflict():
+            await conversations.save(mine)
+        assert await state_of(conversations) == before
+
     async def test_same_scope_again(self, conversations: ConversationStore) -> None:
         """A save with the scope it was saved with before goes on."""
         conversation = await saved(conversations, "a", scope="alice")

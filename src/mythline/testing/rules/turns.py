@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 
 import pytest
 from pydantic_ai.conversation_store import ConversationConflict
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+)
 
 from ...errors import (
     InvalidMessages,
@@ -22,6 +30,7 @@ from ..samples import (
     conflict,
     deferred,
     loaded,
+    messages_in,
     prompt,
     record_of,
     saved,
@@ -67,6 +76,12 @@ NO_MESSAGES = (
     b"\xff\xfe[]",
 )
 """What is no array of messages."""
+
+
+def calls_in(messages: Sequence[ModelMessage]) -> list[ToolCallPart | ToolReturnPart]:
+    """The calls and their answers."""
+    parts = (part for message in messages for part in message.parts)
+    return [part for part in parts if isinstance(part, ToolCallPart | ToolReturnPart)]
 
 
 class TurnRules(StoreRules):
@@ -121,6 +136,33 @@ class TurnRules(StoreRules):
         assert await sessions.save(conversation) == []
         assert (await record_of(sessions)).branches == []
         assert await sessions.save_history("one", first.messages) == []
+
+    async def test_ways_to_load(self, sessions: AgentSessions) -> None:
+        """Whole or a window, messages are the same however they are loaded, also strange ones.
+
+        Here without a time; of Pydantic AI 0.0.20, whose calls had no ids; and some as ever.
+        """
+        call = b'{"part_kind":"tool-call","tool_name":"f","args":{"args_json":"{}"},%b}'
+        found = b'{"part_kind":"tool-return","tool_name":"f","content":"x",%b,%b}'
+        no_id = b'"tool_call_id":null'
+        bodies = (
+            ODD_BODIES[0],
+            b'{"kind":"response","parts":[{"part_kind":"text","content":"b"}]}',
+            b'{"kind":"response","parts":[%b],%b}' % (call % no_id, _STAMP),
+            b'{"kind":"request","parts":[%b]}' % (found % (no_id, _STAMP)),
+            ODD_BODIES[1],
+        )
+        await sessions.create("one")
+        await sessions.append("one", b"[" + b",".join(bodies) + b"]")
+        await sessions.append("one", turn("c"))
+        for limit in (None, *range(1, 8)):
+            history = await sessions.history("one", limit=limit)
+            entries = await sessions.load_entries("one", limit=limit)
+            assert entries is not None
+            assert messages_in(entries) == history
+            assert (await loaded(sessions, limit=limit)).messages == history
+        whole = await loaded(sessions)
+        assert len({part.tool_call_id for part in calls_in(whole.messages)}) == 1
 
     async def test_continue_after_an_append(self, sessions: AgentSessions) -> None:
         """What was appended is part of the conversation that is loaded next."""

@@ -1,0 +1,81 @@
+"""Loads and saves that are one step of the store, and those that look before they leap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic_ai.conversation import Conversation
+from pydantic_ai.conversation_store import ConversationStore
+
+from mythline import open_store
+from mythline.local import LocalStore
+from mythline.testing.samples import agent, turn, turns
+
+
+async def test_a_load_and_a_save_are_one_step_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with open_store(tmp_path / "store") as store:
+        sessions = store.sessions("agent")
+        await sessions.save(Conversation(messages=turn("a"), conversation_id="one"))
+        steps: list[str] = []
+        for name in ("get", "load", "line", "history", "save", "append"):
+            original = getattr(LocalStore, name)
+
+            def counted(
+                self: LocalStore,
+                *args: Any,
+                name: str = name,
+                original: Any = original,
+                **named: Any,
+            ) -> Any:
+                steps.append(name)
+                return original(self, *args, **named)
+
+            monkeypatch.setattr(LocalStore, name, counted)
+        for _ in range(2):
+            conversation = await sessions.load("one", limit=2)
+            result = await agent().run("b", conversation=conversation)
+            await sessions.save(result)
+            conversation = result.conversation
+            conversation.messages += turn("c")
+            await sessions.save(conversation)
+        assert steps == ["load", "append", "append"] * 2
+
+
+async def test_a_pydantic_ai_that_looks_at_more_gets_to_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What one step doesn't know is never made up: then it is read, as by any store."""
+    load, save = ConversationStore.load, ConversationStore.save
+    ids: list[str] = []
+    requests: list[int] = []
+
+    async def load_by_ids(
+        self: ConversationStore, conversation_id: str, **named: Any
+    ) -> Conversation | None:
+        record = await self.read_record(conversation_id)
+        assert record is not None
+        ids[:] = [entry.id for entry in await self.read_history(record.head_id)]
+        return await load(self, conversation_id, **named)
+
+    async def save_with_usage(
+        self: ConversationStore, conversation: Conversation, **named: Any
+    ) -> Any:
+        record = await self.read_record(conversation.conversation_id)
+        assert record is not None
+        requests.append(record.usage.requests)
+        return await save(self, conversation, **named)
+
+    async with open_store(tmp_path / "store") as store:
+        sessions = store.sessions("agent")
+        await sessions.save(await agent().run("a", conversation_id="one"))
+        monkeypatch.setattr(ConversationStore, "load", load_by_ids)
+        monkeypatch.setattr(ConversationStore, "save", save_with_usage)
+        conversation = await sessions.load("one")
+        assert conversation is not None
+        assert ids == [entry.entry_id for entry in (await sessions.entries("one")).entries]
+        conversation.messages += turns("b")
+        assert len(await sessions.save(conversation)) == 2
+        assert requests == [1]
+        assert (await sessions.info("one")).message_count == 4
