@@ -95,14 +95,14 @@ async def _asking(options: Options, large: Path, small: Path) -> list[Line]:
         page = await of_many.list(limit=50)
         first_list = perf_counter() - start
         start = perf_counter()
-        await many_store._watch.compared("", AGENT, patience=None)
+        await many_store._watch.compared("", AGENT, patient=True)
         compared = first_list + perf_counter() - start
         start = perf_counter()
         await of_few.list(limit=50)
         first_of_few = perf_counter() - start
         assert page[0].session_id == _name(options.sessions - 1)
         found.append(Figure("first list after open", first_list, first_of_few))
-        found.append(Figure("… until its folder was compared", compared))
+        found.append(Figure("… until its new files are known", compared))
         mine, theirs = calls(options.sessions), calls(FEW)
         found += [
             await compare(
@@ -143,7 +143,7 @@ async def _plans(store: LocalStore, sessions: AgentSessions, mine: dict[str, Cal
         store._database._idle_readers.pop().close()
     with contextlib.ExitStack() as patched:
         patched.enter_context(patch.object(store._database, "_connect", traced))
-        for name in "read", "readable", "split":
+        for name in "read", "read_array", "readable", "split":
             patched.enter_context(patch.object(messages, name, refuse))
         for call in mine.values():
             await call(sessions)

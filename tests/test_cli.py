@@ -55,6 +55,17 @@ def test_list_of_one_agent_as_json(store: Path):
     assert found[0]["message_count"] == 0
 
 
+def test_list_has_files_that_another_program_just_wrote(store: Path):
+    for agent in ("researcher", "reader"):
+        file = store / agent / "context_memory" / "new.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text('[{"kind":"request","parts":[{"part_kind":"user-prompt","content":"Hi"}]}]')
+    found = json.loads(mythline("list", "--store", store, "--json").stdout)
+    new = [(item["agent_id"], item["title"]) for item in found if item["session_id"] == "new"]
+    assert sorted(new) == [("reader", "Hi"), ("researcher", "Hi")]
+    assert len(found) == 7
+
+
 def test_agents(store: Path):
     found = json.loads(mythline("agents", "--store", store, "--json").stdout)
     assert [(item["agent_id"], item["session_count"]) for item in found] == [

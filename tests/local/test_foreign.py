@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic_core import to_jsonable_python
 
 from mythline import open_store
 from mythline.errors import SessionNotFound
+from mythline.local import LocalStore, foreign, watch
 
 from .support import (
     FIXTURES,
+    LONG,
     ask,
     dump,
     entry_ids,
@@ -410,6 +414,54 @@ async def test_a_first_list_does_not_wait_for_files_of_others(root: Path) -> Non
         for agent in ("large", "larger", "largest"):
             assert len(await store.sessions(agent).list(limit=5)) == 5
         assert await listed(store.sessions("small")) == ["one"]
+
+
+async def test_a_list_of_a_large_folder_waits_for_its_names_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New files are listed though no mark was looked at; what that takes ends with the store."""
+    async with open_store(root) as store:
+        for number in range(3):
+            await store.sessions("agent").create(f"s{number}")
+    dump(view(root, "agent", "new"), turn("hello"))
+    store = open_store(root)
+    assert isinstance(store, LocalStore)
+    looked: list[str] = []
+    original = foreign._file_states
+
+    def when_it_closes(*arguments: Any) -> Any:
+        assert store._watch._stop.wait(LONG)
+        looked.append(arguments[-1])
+        return original(*arguments)
+
+    monkeypatch.setattr(foreign, "_file_states", when_it_closes)
+    monkeypatch.setattr(foreign, "STEP", 1)
+    monkeypatch.setattr(watch, "FEW", 2)
+    async with store:
+        assert await listed(store.sessions("agent")) == ["new", "s0", "s1", "s2"]
+        assert looked == []
+    assert set(looked) == {""}  # the first of four steps
+
+
+async def test_lists_wait_for_a_folder_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a folder takes long, all lists together lose no more than one may."""
+    dump(view(root, "agent", "one"), turn("hello"))
+    store = open_store(root)
+    assert isinstance(store, LocalStore)
+
+    def never(*_: Any) -> None:
+        assert store._watch._stop.wait(LONG)
+
+    monkeypatch.setattr(foreign.Foreign, "find_new", never)
+    monkeypatch.setattr(watch, "PATIENCE", 0.3)
+    async with store:
+        start = time.monotonic()
+        assert await store.agents(None) == []
+        waited = time.monotonic() - start
+        assert waited >= 0.3
+        for _ in range(10):
+            assert len(await store.sessions("agent").list()) == 0
+        assert time.monotonic() - start < waited + 1.5
 
 
 async def test_two_turns_of_another_program_before_the_view_follows(root: Path) -> None:

@@ -18,18 +18,19 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from .. import messages
 from ..errors import InvalidMessages
-from ..ids import is_session_id
 from . import rows, taking_in
 from .database import SQL, Connection, Database
-from .layout import SUFFIX, Layout, Mark, identity, look, read_whole
+from .layout import SUFFIX, Layout, Mark, identity, look, read_whole, session_of
 from .views import forget_missing, remember_folder
 
 T = TypeVar("T")
+Stop = Callable[[], bool]
+"""Whether to stop half-way."""
 
 log = logging.getLogger("mythline")
 
@@ -43,6 +44,10 @@ AT_ONCE: Final = 200
 _BESIDE: Final = re.compile(r"\..+\.([0-9]{1,7})-[0-9a-f]+\.tmp", re.ASCII)
 SETTLED_AFTER: Final = 2.0
 """Seconds after which a file that is no JSON is no longer taken for one being written."""
+
+
+def _never() -> bool:
+    return False
 
 
 class Foreign:
@@ -195,59 +200,99 @@ class Foreign:
 
     # Folders
 
-    def reconcile(
-        self, owner: str, agent_id: str, stop: Callable[[], bool] = lambda: False
-    ) -> bool:
-        """Compare a whole folder with the truth by names and marks, reading no file.
+    def find_new(self, owner: str, agent_id: str, stop: Stop = _never) -> int | None:
+        """Note the files in a folder that no session knows, looking at names alone.
 
-        What is new or changed is noted, and read when it is asked for or by `read_pending`.
-        Whether there is a folder; not if it was told to `stop` half-way.
+        They are read when they are asked for or by `read_pending`. What processes that were
+        killed left half-written beside the views is removed.
+
+        Returns:
+            How many files there are; `None` if there is no folder, or at a `stop` half-way.
         """
         with self._layout.folder(owner, agent_id) as folder:
-            states = self._database.read(
-                lambda connection: _file_states(connection, owner, agent_id)
-            )
-            new: dict[str, Mark] = {}
-            changed: list[tuple[str, int]] = []
-            marks: dict[str, Mark] = {}
-            for number, (session, mark) in enumerate(_files(folder, states)):
-                if not number % STEP and stop():
-                    return False
-                state = states.pop(session, None)
-                if self._unreadable.get((owner, agent_id, session)) == mark:
+            if folder is None:
+                return None
+            names = os.listdir(folder)
+            new: list[tuple[str, Mark]] = []
+            for name in set(names) - self._database.read(
+                lambda connection: _views_known(connection, owner, agent_id)
+            ):
+                session = session_of(name)
+                if session is None:
+                    _remove_left(folder, name)
                     continue
-                if state is None:
-                    new[session] = mark
-                elif not state[3] and (state[1], state[2]) != mark:
-                    changed.append((session, state[0]))
-                    marks[session] = mark
-            gone = [session for session, state in states.items() if state[1] is not None]
-            for names in _some(sorted(new)):
+                mark = _mark(folder, session)
+                if mark and self._unreadable.get((owner, agent_id, session)) != mark:
+                    new.append((session, mark))
+            new.sort(key=lambda found: (found[1].mtime, found[0]), reverse=True)
+            for some in _some(new):
+                if stop():
+                    return None
                 self._database.write_now(
-                    lambda connection, names=names: self._add_known_by_name(
-                        connection, owner, agent_id, {name: new[name] for name in names}
+                    lambda connection, some=some: self._add_known_by_name(
+                        connection, owner, agent_id, some
                     )
                 )
-            for numbers in _some([number for _, number in changed]):
-                self._database.write_now(
-                    lambda connection, numbers=numbers: _note_changed(connection, numbers, marks)
-                )
+            return len(names)
+
+    def find_changed(self, owner: str, agent_id: str, stop: Stop = _never) -> bool:
+        """Note the views in a folder that were changed or removed, by their marks.
+
+        Returns:
+            Whether there is a folder; not at a `stop` half-way.
+        """
+        changed: list[tuple[int, str]] = []
+        gone: list[str] = []
+        with self._layout.folder(owner, agent_id) as folder:
+            after = ""
+            while states := self._database.read(
+                lambda connection, after=after: _file_states(connection, owner, agent_id, after)
+            ):
+                if stop():
+                    return False
+                marks: dict[int, Mark] = {}
+                for session, number, size, mtime, is_pending in states:
+                    mark = None if folder is None else _mark(folder, session)
+                    if mark is None:
+                        if size is not None:
+                            gone.append(session)
+                    elif (
+                        not is_pending
+                        and (size, mtime) != mark
+                        and self._unreadable.get((owner, agent_id, session)) != mark
+                    ):
+                        marks[number] = mark
+                        changed.append((mark.mtime, session))
+                if marks:
+                    self._database.write_now(
+                        lambda connection, marks=marks: _note_changed(connection, marks)
+                    )
+                after = states[-1][0]
         for session in gone:
+            if stop():
+                return False
             self.notice((owner, agent_id, session))
-        changed.sort(key=lambda state: marks[state[0]].mtime, reverse=True)
-        for session, _ in changed[:AT_ONCE]:
+        changed.sort(reverse=True)
+        for _, session in changed[:AT_ONCE]:
+            if stop():
+                return False
             self.take_in(owner, agent_id, session)
         return folder is not None
 
+    def reconcile(self, owner: str, agent_id: str, stop: Stop = _never) -> None:
+        """Compare a whole folder with the truth by names and marks, reading no file at first."""
+        self.find_new(owner, agent_id, stop)
+        self.find_changed(owner, agent_id, stop)
+
     def _add_known_by_name(
-        self, connection: Connection, owner: str, agent_id: str, marks: dict[str, Mark]
+        self, connection: Connection, owner: str, agent_id: str, found: Sequence[tuple[str, Mark]]
     ) -> None:
-        for session, mark in marks.items():
+        for session, mark in found:
             place = owner, agent_id, session
             if rows.session(connection, place) is None and self._unreadable.get(place) != mark:
                 taking_in.add(connection, place, mark)
 
-    def find_lost_folders(self) -> None:
+    def find_lost_folders(self, stop: Stop = _never) -> None:
         """Have views written again whose folder is gone, or is another than it was."""
         known = self._database.read(
             lambda connection: connection.execute(SQL["folders"]).fetchall()
@@ -256,10 +301,10 @@ class Foreign:
             with self._layout.folder(owner, agent_id) as folder:
                 now = None if folder is None else identity(folder) or ""
             if now != was:
-                self.reconcile(owner, agent_id)
+                self.reconcile(owner, agent_id, stop)
 
-    def read_pending(self, owner: str, agent_id: str, stop: Callable[[], bool]) -> None:
-        """Take in what `reconcile` noted, until `stop`."""
+    def read_pending(self, owner: str, agent_id: str, stop: Stop = _never) -> None:
+        """Take in what was noted, until `stop`."""
         found = self._database.read(
             lambda connection: connection.execute(SQL["pending"], (owner, agent_id)).fetchall()
         )
@@ -268,21 +313,18 @@ class Foreign:
                 return
             self.take_in(owner, agent_id, session)
 
-    def clean(self, owner: str, agent_id: str) -> None:
-        """Remove what processes that were killed left half-written beside the views."""
-        with self._layout.folder(owner, agent_id) as folder:
-            if folder is None:
-                return
-            for name in os.listdir(folder):
-                made = _BESIDE.fullmatch(name)
-                if made and not _is_running(int(made[1])):
-                    with contextlib.suppress(OSError):
-                        os.unlink(name, dir_fd=folder)
-
 
 def _some(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """`values` in pieces, so that the writer has time for others in between."""
     return (values[start : start + STEP] for start in range(0, len(values), STEP))
+
+
+def _remove_left(folder: int, name: str) -> None:
+    """Remove a file if it is what a process that is gone left half-written."""
+    made = _BESIDE.fullmatch(name)
+    if made and not _is_running(int(made[1])):
+        with contextlib.suppress(OSError):
+            os.unlink(name, dir_fd=folder)
 
 
 def _is_running(process: int) -> bool:
@@ -295,38 +337,34 @@ def _is_running(process: int) -> bool:
     return True
 
 
-_State = tuple[int, int | None, int | None, int]
-"""Number of a session, size and time of its view, and whether that is yet to be read."""
-
-
-def _file_states(connection: Connection, owner: str, agent_id: str) -> dict[str, _State]:
+def _views_known(connection: Connection, owner: str, agent_id: str) -> set[str]:
+    """The file names of the views of all sessions."""
     cursor = connection.cursor()
     cursor.row_factory = None
-    return {row[0]: row[1:] for row in cursor.execute(SQL["file_states"], (owner, agent_id))}
+    return {name for (name,) in cursor.execute(SQL["view_names"], (SUFFIX, owner, agent_id))}
 
 
-def _files(folder: int | None, known: Container[str]) -> Iterator[tuple[str, Mark]]:
-    """Size and time of each file that is the view of a session."""
-    if folder is None:
-        return
-    with os.scandir(folder) as found:
-        for entry in found:
-            session = entry.name.removesuffix(SUFFIX)
-            if session == entry.name or not (session in known or is_session_id(session)):
-                continue
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if stat.S_ISREG(status.st_mode):
-                yield session, Mark.of(status)
+_State = tuple[str, int, int | None, int | None, int]
+"""Id and number of a session, size and time of its view, and whether that is yet to be read."""
 
 
-def _note_changed(connection: Connection, numbers: Sequence[int], marks: dict[str, Mark]) -> None:
-    for number in numbers:
+def _file_states(connection: Connection, owner: str, agent_id: str, after: str) -> list[_State]:
+    """Some states, by id, from the first id after `after` on."""
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return cursor.execute(SQL["some_file_states"], (owner, agent_id, after, STEP)).fetchall()
+
+
+def _mark(folder: int, session: str) -> Mark | None:
+    """The mark of the file of a session, if there is one, and it is a file."""
+    found = look(folder, session + SUFFIX)
+    return Mark.of(found) if found is not None and stat.S_ISREG(found.st_mode) else None
+
+
+def _note_changed(connection: Connection, marks: dict[int, Mark]) -> None:
+    for number, mark in marks.items():
         row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
         if row is None or row["deleted"]:
             continue
-        mark = marks[row["session_id"]]
         if (row["view_size"], row["view_mtime"]) != mark:
             connection.execute(SQL["set_pending"], (number,))

@@ -320,6 +320,16 @@ UPDATE sessions SET pending = 1 WHERE n = ?
 SELECT session_id, n, view_size, view_mtime, pending FROM sessions
  WHERE owner = ? AND agent_id = ? AND deleted IS NULL
 
+-- name: some_file_states
+SELECT session_id, n, view_size, view_mtime, pending FROM sessions
+ WHERE owner = ? AND agent_id = ? AND session_id > ? AND deleted IS NULL
+ ORDER BY session_id LIMIT ?
+
+-- name: view_names
+SELECT session_id || ? FROM sessions
+ WHERE owner = ? AND agent_id = ? AND deleted IS NULL
+ ORDER BY session_id
+
 -- name: pending
 SELECT session_id FROM sessions
  WHERE owner = ? AND agent_id = ? AND deleted IS NULL AND pending = 1

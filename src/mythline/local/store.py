@@ -292,9 +292,7 @@ class LocalStore(Store):
         )
 
     async def _read_pending(self, where: str, agent_id: str) -> None:
-        await self._database.in_thread(
-            lambda: self._foreign.read_pending(where, agent_id, lambda: False)
-        )
+        await self._database.in_thread(lambda: self._foreign.read_pending(where, agent_id))
 
     async def history(
         self,
@@ -481,7 +479,7 @@ class LocalStore(Store):
         self._check()
         permanent = permanent or self.trash_days == 0
         if self._has_views:
-            await self._watch.compared(owner or "", agent_id, patience=None)
+            await self._watch.compared(owner or "", agent_id, patient=True)
             await self._read_pending(owner or "", agent_id)
         found = await self._read(
             lambda connection: connection.execute(

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("mythline")
 
 PATIENCE: Final = 1.0
-"""Seconds that a list waits for the first comparison of its folder."""
+"""Seconds that lists wait for the first comparison of their folder, all of them together."""
+FEW: Final = 5_000
+"""Files of a folder up to which that is of names and marks; of more it is of names."""
 DEBOUNCE_MS: Final = 100
 QUIET_MS: Final = 300
 """Milliseconds without a change after which removed views are believed to be removed."""
@@ -45,7 +47,7 @@ class Watch:
     def __init__(self, layout: Layout, foreign: Foreign) -> None:
         self._layout = layout
         self._foreign = foreign
-        self._compared: dict[Folder, Future[None]] = {}
+        self._compared: dict[Folder, tuple[Future[None], float]] = {}  # and when it was asked for
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._asked: SimpleQueue[tuple[Folder, Future[None]] | None] = SimpleQueue()
@@ -62,30 +64,30 @@ class Watch:
         for thread in self._threads:
             thread.join()
 
-    async def compared(
-        self, owner: str, agent_id: str | None, patience: float | None = PATIENCE
-    ) -> None:
-        """Wait, `patience` seconds at the most, until a folder was compared with the truth.
+    async def compared(self, owner: str, agent_id: str | None, *, patient: bool = False) -> None:
+        """Wait until a folder was compared with the truth; for no agent, all of the owner's.
 
-        For no agent (`None`), all of the owner's folders.
+        At the most until `PATIENCE` after it was first asked for, unless `patient`.
         """
         agents = self._layout.agent_folders(owner) if agent_id is None else [agent_id]
-        waiting = [
-            asyncio.shield(asyncio.wrap_future(future))
-            for agent in agents
-            if not (future := self._ask((owner, agent))).done()
-        ]
+        asked = [self._ask((owner, agent)) for agent in agents]
+        waiting = [(future, since) for future, since in asked if not future.done()]
         if waiting:
-            await asyncio.wait(waiting, timeout=patience)
+            seconds = None
+            if not patient:
+                seconds = max(since for _, since in waiting) + PATIENCE - time.monotonic()
+            if seconds is None or seconds > 0:
+                futures = [asyncio.shield(asyncio.wrap_future(future)) for future, _ in waiting]
+                await asyncio.wait(futures, timeout=seconds)
 
-    def _ask(self, folder: Folder) -> Future[None]:
+    def _ask(self, folder: Folder) -> tuple[Future[None], float]:
         with self._lock:
             found = self._compared.get(folder)
             if found is None:
                 if len(self._threads) == 1:
                     self._start(self._run, "watch")
-                found = self._compared[folder] = Future()
-                self._asked.put((folder, found))
+                found = self._compared[folder] = Future[None](), time.monotonic()
+                self._asked.put((folder, found[0]))
             return found
 
     def _start(self, work: Callable[[], None], name: str) -> None:
@@ -94,7 +96,7 @@ class Watch:
         self._threads.append(thread)
 
     def _compare_all(self) -> None:
-        self._try(self._foreign.find_lost_folders)
+        self._try(self._foreign.find_lost_folders, self._stop.is_set)
         unread: list[Folder] = []
         while not self._stop.is_set():
             if unread and self._asked.empty():
@@ -112,16 +114,19 @@ class Watch:
         return self._stop.is_set() or not self._asked.empty()
 
     def _compare(self, folder: Folder, done: Future[None]) -> None:
+        is_there = False
         try:
-            self._foreign.clean(*folder)
-            is_there = self._foreign.reconcile(*folder, self._stop.is_set)
+            files = self._foreign.find_new(*folder, self._stop.is_set)
+            if files is not None and files > FEW:
+                done.set_result(None)
+            is_there = self._foreign.find_changed(*folder, self._stop.is_set)
         except Exception as error:
             log.warning("a folder of sessions could not be compared: %s", error)
-            is_there = False
         if not is_there:  # the next list looks again
             with self._lock:
                 self._compared.pop(folder, None)
-        done.set_result(None)
+        if not done.done():
+            done.set_result(None)
 
     def _run(self) -> None:
         if self._stop.wait(HEAD_START):
@@ -174,7 +179,7 @@ class Watch:
                     self._try(self._foreign.notice, place)
                 removed = set()
             for folder in again:
-                self._try(self._foreign.reconcile, *folder)
+                self._try(self._foreign.reconcile, *folder, self._stop.is_set)
                 self._try(self._foreign.read_pending, *folder, self._stop.is_set)
 
     @staticmethod
@@ -193,5 +198,5 @@ class Watch:
         until = time.monotonic() + 60
         while time.monotonic() < until and not self._stop.wait(RETRY):
             for folder in list(self._compared):
-                self._try(self._foreign.reconcile, *folder)
+                self._try(self._foreign.reconcile, *folder, self._stop.is_set)
                 self._try(self._foreign.read_pending, *folder, self._stop.is_set)
