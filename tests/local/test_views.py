@@ -115,6 +115,23 @@ async def test_a_view_of_any_size_shows_everything_after_a_settle_and_a_close(ro
     assert leftovers(root) == []
 
 
+async def test_a_view_follows_after_another_one_was_settled(root: Path) -> None:
+    """Of two large sessions whose views wait a while, one is asked to be written at once."""
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        long = [*turn("long"), *turn("x" * 100_000)]
+        for name in ("one", "two"):
+            await sessions.create(name)
+        await sessions.append("one", long)
+        await store.settle(sessions._key("one"))
+        await sessions.append("two", long)
+
+        async def shown() -> list[str]:
+            return file_said(view(root, "agent", "two"))
+
+        assert await eventually(shown, said(long)) == said(long)
+
+
 async def test_forks_branches_and_deletions_are_shown(root: Path) -> None:
     async with open_store(root) as store:
         sessions = store.sessions("agent")

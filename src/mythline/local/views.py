@@ -15,7 +15,9 @@ another program. It is never written over: it is taken in first.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import logging
+import math
 import os
 import secrets
 import stat
@@ -58,6 +60,7 @@ class Views:
         self._layout = layout
         self._take_in = take_in
         self._due: dict[int, float] = {}
+        self._order: list[tuple[float, int]] = []  # a heap of `_due`, with what is no longer so
         self._written: dict[int, float] = {}
         self._busy: int | None = None
         self._failures: dict[int, int] = {}
@@ -72,6 +75,7 @@ class Views:
         self._closing = False
         self._sweep = True
         self._due.clear()
+        self._order.clear()
         self._failures.clear()
         self._thread = threading.Thread(target=self._run, name="mythline-views", daemon=True)
         self._thread.start()
@@ -95,9 +99,8 @@ class Views:
         else:
             when = max(now, self._written.get(session, 0) + PAUSE_SMALL)
         with self._condition:
-            if when < self._due.get(session, float("inf")):
-                self._due[session] = when
-                self._condition.notify_all()
+            if when < self._due.get(session, math.inf):
+                self._set_due(session, when)
 
     def sweep(self) -> None:
         """Note that there may be stale views that nobody touched."""
@@ -110,8 +113,7 @@ class Views:
         with self._condition:
             failures = self._failures.get(session, 0)
             if session in self._due:
-                self._due[session] = 0
-                self._condition.notify_all()
+                self._set_due(session, 0)
             self._condition.wait_for(
                 lambda: (
                     (session not in self._due and self._busy != session)
@@ -119,6 +121,16 @@ class Views:
                     or self._thread is None
                 )
             )
+
+    def _set_due(self, session: int, when: float) -> None:
+        self._due[session] = when
+        heapq.heappush(self._order, (when, session))
+        if self._order[0][1] == session:
+            self._condition.notify_all()
+
+    def _set_due_if_not(self, session: int, when: float) -> None:
+        if session not in self._due:
+            self._set_due(session, when)
 
     def _run(self) -> None:
         while True:
@@ -150,20 +162,25 @@ class Views:
         if outcome == "done":
             self._failures.pop(session, None)
         elif outcome == "again":
-            self._due.setdefault(session, now)
+            self._set_due_if_not(session, now)
         else:
             failures = self._failures.get(session, 0) + 1
             self._failures[session] = failures
             if failures == 1:
-                self._due.setdefault(session, now)
+                self._set_due_if_not(session, now)
             elif not self._closing:
-                self._due.setdefault(session, now + PAUSE_BLOCKED)
+                self._set_due_if_not(session, now + PAUSE_BLOCKED)
 
     def _next(self) -> int | None:
-        """Wait for a session that is due and take it; `None` when there is nothing more to do."""
+        """Wait for a session that is due and take it; `None` when there is nothing more to do.
+
+        While this waits, the first of `_order` is due at that time: `_set_due` counts on it.
+        """
         while True:
             if self._sweep:
                 return SWEEP
+            while self._order and self._due.get(self._order[0][1]) != self._order[0][0]:
+                heapq.heappop(self._order)  # it was made due earlier, or was written since
             if not self._due:
                 if self._more:
                     self._more = False
@@ -173,9 +190,10 @@ class Views:
                     return None
                 self._condition.wait()
                 continue
-            session = min(self._due, key=self._due.__getitem__)
-            wait = self._due[session] - time.monotonic()
+            when, session = self._order[0]
+            wait = when - time.monotonic()
             if wait <= 0 or self._closing:
+                heapq.heappop(self._order)
                 del self._due[session]
                 return session
             self._condition.wait(wait)
@@ -193,7 +211,7 @@ class Views:
         with self._condition:
             new = [row[0] for row in found if row[0] not in self._failures]
             for session in new:
-                self._due.setdefault(session, 0)
+                self._set_due_if_not(session, 0)
             self._more = len(found) == SOME and bool(new)
 
     def _write(self, session: int) -> Outcome:
