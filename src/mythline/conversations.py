@@ -23,7 +23,13 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.run import AgentRunResult
 
 from . import ids, messages, one_step
-from .errors import EntryNotFound, InvalidInput, RevisionConflict, UnreadableMessages
+from .errors import (
+    EntryNotFound,
+    InvalidInput,
+    RevisionConflict,
+    SessionNotFound,
+    UnreadableMessages,
+)
 from .models import SessionDetails, StoredEntry, to_micros
 from .records import deferred_json, record_of, usage_json
 from .store import Save, SessionKey, Store

@@ -38,6 +38,7 @@ def make(root: Path, version: int, sessions: dict[str, list[bytes]]) -> Path:
     path = root / "sessions.sqlite3"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.create_function("is_odd", 1, messages.is_odd, deterministic=True)
         for number, script in queries.migrations("mythline.local"):
             if number <= version:
                 connection.executescript(script)

@@ -549,7 +549,7 @@ class LocalStore(Store):
             return  # what else is read from it would not be worth much
         places = self._layout.folders() if self._has_views else []
         for owner, agent_id in places:
-            await self._watch.compared(owner, agent_id, patience=None)
+            await self._watch.compared(owner, agent_id, patient=True)
             await self._read_pending(owner, agent_id)
         layout = self._layout if self._has_views else None
         check = checking.Check(database, layout, self._foreign.take_in, fix=fix)
