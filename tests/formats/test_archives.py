@@ -18,8 +18,8 @@ from mythline.errors import InvalidInput, InvalidMessages
 from mythline.formats import jsonl
 from mythline.formats.archive import ArchiveKind, ArchiveWriter, Place, write
 from mythline.formats.types import ExportedSession
-from mythline.formats.unpacking import Archive, Limits
-from tests.formats import samples
+from mythline.formats.unpacking import Archive, Limits, conversations
+from tests.formats import exports, samples
 
 KINDS: list[ArchiveKind] = ["zip", "tar.zst"]
 OWNERS = [
@@ -394,6 +394,27 @@ def test_a_damaged_file_is_refused_as_damaged_bytes_are(tmp_path: Path):
     path.write_bytes(SMALL["zip"][:40] + SMALL["zip"][41:])
     with path.open("rb") as source, pytest.raises(InvalidMessages, match="damaged"):
         list(Archive(source).sessions())
+
+
+def test_data_exports_are_read_from_their_zip():
+    chats = json.dumps(exports.CHATGPT).encode()
+    members = [
+        file("user.json", b"{}"),
+        file("../evil.png", b"x"),
+        file("conversations-000.json", chats),
+        file("conversations-001.json", json.dumps(exports.CLAUDE).encode()),
+    ]
+    found = list(conversations(io.BytesIO(made("zip", members, []))))
+    assert [session.title for session in found] == ["Cats", None, "Dogs"]
+    with pytest.raises(InvalidMessages, match="more than 100 bytes"):
+        list(conversations(io.BytesIO(made("zip", members, [])), Limits(member=100)))
+    with pytest.raises(InvalidMessages, match=r"nor conversations\.json"):
+        list(conversations(io.BytesIO(made("zip", [file("a/b/conversations.json")], []))))
+    planted = file("conversations.json", chats, mode=stat.S_IFLNK)
+    with pytest.raises(InvalidMessages, match="no plain file"):
+        list(conversations(io.BytesIO(made("zip", [planted], []))))
+    with pytest.raises(InvalidMessages):
+        list(conversations(io.BytesIO(b"PK\x03\x04")))
 
 
 @given(st.binary(max_size=600))

@@ -36,26 +36,24 @@ def said_by_model(content: Any, skipped: Counter[str], name: str) -> Iterator[Ru
     """
     run: list[Any] = []
     results: list[Any] = []
-    open_calls: list[str] = []
+    open_calls: dict[str, None] = {}  # in their order
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) else arr(content)
     for number, value in enumerate(blocks):
         block = obj(value)
         kind = text(block.get("type"))
         if kind == "tool_result" or kind.endswith("_tool_result"):
             call_id = text(block.get("tool_use_id"))
-            if call_id not in open_calls:
-                call_id = call_id or (open_calls[0] if open_calls else "")
-            if call_id in open_calls:
-                open_calls.remove(call_id)
+            call_id = call_id or next(iter(open_calls), "")
+            open_calls.pop(call_id, None)
             results += _result(block, call_id, skipped)
             continue
         if results:
             yield "response", run
             yield "request", results
-            run, results, open_calls = [], [], []
+            run, results, open_calls = [], [], {}
         if kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
             call_id = text(block.get("id")) or f"{name}-{number}"
-            open_calls.append(call_id)
+            open_calls[call_id] = None
             run += make.call(text(block.get("name")), args(block.get("input")), call_id)
         elif kind == "thinking":
             run += make.thought(text(block.get("thinking")))

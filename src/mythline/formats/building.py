@@ -59,15 +59,19 @@ class _Draft:
     tokens: Tokens | None = None
     group: str | None = None
     answers: _Draft | None = None
+    result_ids: set[str] = field(default_factory=set[str])
+    has_calls: bool = False
+    has_prompt: bool = False
 
-    def call_ids(self) -> list[str]:
-        return [part.tool_call_id for part in self.parts if part.part_kind == "tool-call"]
+    def add(self, parts: Sequence[Any]) -> None:
+        self.parts += parts
+        self.result_ids |= _result_ids(parts)
+        self.has_calls = self.has_calls or any(p.part_kind == "tool-call" for p in parts)
+        self.has_prompt = self.has_prompt or any(p.part_kind == "user-prompt" for p in parts)
 
-    def result_ids(self) -> list[str]:
-        return [part.tool_call_id for part in self.parts if part.part_kind == "tool-return"]
 
-    def has_prompt(self) -> bool:
-        return any(part.part_kind == "user-prompt" for part in self.parts)
+def _result_ids(parts: Sequence[Any]) -> set[str]:
+    return {part.tool_call_id for part in parts if part.part_kind == "tool-return"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -164,17 +168,16 @@ def _drafts(tree: _Tree, head: str | None, created: datetime | None) -> dict[str
         alone = parent_id != head and len(tree.children.get(parent_id, [])) == 1
         joined = _joins(node, parent, alone)
         if joined is not None:
-            joined.parts += node.parts
+            joined.add(node.parts)
             joined.model = joined.model or node.model
             if node.tokens is not None:
                 joined.tokens = node.tokens if _same_group(node, joined) else _sum(joined, node)
             found[node_id] = joined
             continue
         time = node.time or (parent.time if parent else first)
-        draft = _Draft(
-            node.kind, parent, list(node.parts), time, node.model, node.tokens, node.group
-        )
-        if parent is not None and draft.kind == "request" and draft.result_ids():
+        draft = _Draft(node.kind, parent, [], time, node.model, node.tokens, node.group)
+        draft.add(node.parts)
+        if parent is not None and draft.kind == "request" and draft.result_ids:
             parent.answers = parent.answers or draft
         found[node_id] = draft
     return found
@@ -184,11 +187,11 @@ def _joins(node: Node, parent: _Draft | None, alone: bool) -> _Draft | None:
     """The message that a node goes on with, or `None` if it begins one."""
     if parent is None:
         return None
-    results = [part.tool_call_id for part in node.parts if part.part_kind == "tool-return"]
+    results = _result_ids(node.parts)
     if parent.kind != node.kind:
         # results of calls that were made at once, each noted after its own call
         answers = parent.answers
-        if answers is not None and results and not set(results) & set(answers.result_ids()):
+        if answers is not None and results and results.isdisjoint(answers.result_ids):
             return answers
         return None
     if _same_group(node, parent):
@@ -197,7 +200,7 @@ def _joins(node: Node, parent: _Draft | None, alone: bool) -> _Draft | None:
         return None
     if node.kind == "response":
         return parent
-    return parent if results or not parent.has_prompt() else None
+    return parent if results or not parent.has_prompt else None
 
 
 def _same_group(node: Node, draft: _Draft) -> bool:
@@ -232,12 +235,12 @@ def _session(
     for draft in drafts:
         if draft.kind == "response":
             _number_calls(draft)
-        if draft.parent is not None and draft.kind == "response" and draft.parent.call_ids():
+        if draft.parent is not None and draft.kind == "response" and draft.parent.has_calls:
             draft.parent = _put_after(draft.parent, after, order)
         elif draft.kind == "request":
             _pair(draft)
         order.append(draft)
-        if id(draft) in ends and draft.kind == "response" and draft.call_ids():
+        if id(draft) in ends and draft.kind == "response" and draft.has_calls:
             _put_after(draft, after, order)
     entry_ids = ids.new_entry_ids(len(order))
     named = {id(draft): entry_ids[place] for place, draft in enumerate(order)}
@@ -271,13 +274,14 @@ def _session(
 def _number_calls(draft: _Draft) -> None:
     """Give a second call of the same id in a message one of its own."""
     seen: set[str] = set()
+    numbers: Counter[str] = Counter()
     for place, part in enumerate(draft.parts):
         if part.part_kind != "tool-call":
             continue
-        number, call_id = 2, part.tool_call_id
+        call_id = part.tool_call_id
         while call_id in seen:
-            call_id = f"{part.tool_call_id}-{number}"
-            number += 1
+            numbers[part.tool_call_id] += 1
+            call_id = f"{part.tool_call_id}-{numbers[part.tool_call_id] + 1}"
         seen.add(call_id)
         if call_id != part.tool_call_id:
             draft.parts[place] = replace(part, tool_call_id=call_id)

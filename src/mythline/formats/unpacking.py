@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import stat
 import struct
 import tarfile
@@ -19,6 +20,7 @@ from . import jsonl
 from .archive import FORMAT, MANIFEST, VERSION, ArchiveKind, Place
 from .types import ImportedSession
 
+_EXPORT: Final = re.compile(r"(?:[^/]+/)?conversations(?:-\d{1,6})?\.json")
 _BLOCK: Final = 512
 _CHUNK: Final = 1 << 18
 _MAX_SMALL: Final = 64 << 10
@@ -132,6 +134,34 @@ class Archive:
                 if (found.agent_id, found.session_id) != place[1:]:
                     raise InvalidMessages(f"{member.name}: another session is in it.")
                 yield place, found
+
+
+def conversations(file: IO[bytes], limits: Limits | None = None) -> Iterator[ImportedSession]:
+    """The sessions of a data export as ChatGPT and Claude give it: a zip with `conversations.json`.
+
+    What else is in it is not looked at. `limits` as for `Archive`; its `total` and `member` hold
+    for `conversations.json`, or its parts, as newer exports have them.
+
+    Raises:
+        InvalidMessages: If it has none, or it can't be read.
+    """
+    from .sniffing import read
+
+    limits = limits or Limits()
+    total = 0
+    with _told():
+        exported = zipfile.ZipFile(file)
+        found = [info for info in exported.infolist() if _EXPORT.fullmatch(info.filename)]
+        if not found:
+            raise InvalidMessages(f"The archive has neither {MANIFEST} nor conversations.json.")
+        for info in found:
+            _check_kind(info)
+            total += info.file_size
+            if limits.member is not None and info.file_size > limits.member:
+                raise _too_much(info.filename, limits.member)
+            _check_total(total, info.compress_size, limits)
+        for info in found:
+            yield from read(exported.read(info))
 
 
 class _Member(NamedTuple):
