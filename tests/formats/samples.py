@@ -97,7 +97,7 @@ def again(found: ImportedSession, **fields: Any) -> ExportedSession:
     carried = {
         name: getattr(found, name)
         for name in (
-            "title tags pinned archived metadata created last_modified usage "
+            "title tags pinned archived metadata created last_modified deleted usage "
             "deferred_tool_requests head_id branches forked_from forked_at"
         ).split()
     }

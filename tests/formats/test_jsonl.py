@@ -30,6 +30,7 @@ WORKED = samples.session(
     tags=("a", "b"),
     pinned=True,
     archived=True,
+    deleted=samples.CHANGED,
     metadata={"z": 1, "a": {"y": [1, 2.5, None], "b": "\u2028"}},
     usage=b'{"requests": 3,\n "details": {}}',
     deferred_tool_requests=b'{"calls":[],"approvals":[]}',
@@ -48,7 +49,7 @@ def test_a_session_comes_back_as_it_was():
     details = WORKED.details
     for name in (
         "session_id agent_id title tags pinned archived metadata created last_modified "
-        "deferred_tool_requests head_id branches forked_from forked_at"
+        "deleted deferred_tool_requests head_id branches forked_from forked_at"
     ).split():
         assert getattr(found, name) == getattr(details, name), name
     assert json.loads(found.usage) == json.loads(details.usage)
@@ -157,14 +158,14 @@ def test_the_smallest_file():
         (made(HEADER | {"version": 2}), "Line 1: version 2 .* Upgrade"),
         (made(HEADER | {"version": True}), "Line 1: `version` must be a whole number"),
         (made(HEADER | {"version": 0}), "Line 1: there is no version 0"),
-        (made(HEADER | {"title": "x" * 201}), "Line 1: `title` has more than 200"),
+        (made(HEADER | {"title": "x" * 201}), "Line 1: A title has at most 200"),
         (made(HEADER | {"title": 1}), "Line 1: `title` must be a string"),
         (made(HEADER | {"tags": "x"}), "Line 1: `tags` must be an array"),
         (made(HEADER | {"tags": ["x", 1]}), "Line 1: `tags` must be an array of strings"),
-        (made(HEADER | {"tags": ["x"] * 51}), "Line 1: `tags` are at most 50"),
-        (made(HEADER | {"tags": [""]}), "Line 1: `tags` are at most 50"),
+        (made(HEADER | {"tags": ["x"] * 51}), "Line 1: A session has at most 50 tags"),
+        (made(HEADER | {"tags": [""]}), "Line 1: A session has at most 50 tags"),
         (made(HEADER | {"metadata": []}), "Line 1: `metadata` must be an object"),
-        (made(HEADER | {"metadata": {"x": "y" * 17_000}}), "Line 1: `metadata` has more"),
+        (made(HEADER | {"metadata": {"x": "y" * 17_000}}), "Line 1: `metadata` has at most 16 KiB"),
         (made(HEADER | {"session_id": "../x"}), "Line 1: Not a session id"),
         (made(HEADER | {"session_id": "latest"}), "Line 1: The session id 'latest' is reserved"),
         (made(HEADER | {"agent_id": "a/b"}), "Line 1: Not an agent id"),

@@ -12,21 +12,15 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from .. import ids
+from ..bounds import check_described
 from ..errors import InvalidInput, InvalidMessages
 from ..messages import PIECE, dump_plain, one_line, split
 from ..models import SessionDetails, StoredEntry, from_micros, to_micros
-from .types import (
-    MAX_METADATA,
-    MAX_TAG,
-    MAX_TAGS,
-    MAX_TITLE,
-    ExportedSession,
-    ImportedSession,
-    is_entry_id,
-)
+from .json_line import OBJECT, Fields, shown
+from .types import ExportedSession, ImportedSession, is_entry_id
 
 FORMAT: Final = "mythline-session"
 VERSION: Final = 1
@@ -34,9 +28,6 @@ VERSION: Final = 1
 _LINE = re.compile(
     rb'\{"entry_id":"([^"\\]*)","parent_id":(null|"[^"\\]*"),"message":(\{.*\})\}', re.DOTALL
 )
-_SPACE = re.compile(r"[ \t\r\n]*")
-_MAX_CARRIED: Final = 1 << 20
-"""Bytes of the usage, and of the calls that a session waits on."""
 
 T = TypeVar("T")
 
@@ -76,6 +67,7 @@ def _header(session: ExportedSession) -> bytes:
         "agent_id": dump_plain(found.agent_id),
         "created": dump_plain(_stamp(found.created)),
         "last_modified": dump_plain(_stamp(found.last_modified)),
+        "deleted": dump_plain(_stamp(found.deleted) if found.deleted else None),
         "title": dump_plain(session.details.given_title),
         "tags": dump_plain(list(found.tags)),
         "pinned": dump_plain(found.pinned),
@@ -163,7 +155,7 @@ class _Reader:
     """What the lines up to now said."""
 
     def __init__(self, line: bytes) -> None:
-        self._header = _Fields(line)
+        self._header = Fields(line)
         if self._header.get("format", str) != FORMAT:
             raise InvalidMessages(f"the first line must have the format {FORMAT!r}")
         version = self._header.get("version", int)
@@ -180,26 +172,24 @@ class _Reader:
 
     def _described(self) -> dict[str, Any]:
         header = self._header
-        title = header.find("title", str)
-        if title is not None and len(title) > MAX_TITLE:
-            raise InvalidMessages(f"`title` has more than {MAX_TITLE} characters")
-        tags = header.texts("tags")
-        if len(tags) > MAX_TAGS or not all(1 <= len(tag) <= MAX_TAG for tag in tags):
-            raise InvalidMessages(f"`tags` are at most {MAX_TAGS} of 1 to {MAX_TAG} characters")
-        metadata = header.find("metadata", _OBJECT) or {}
-        if len(dump_plain(metadata)) > MAX_METADATA:
-            raise InvalidMessages("`metadata` has more than 16 KiB as JSON")
+        described = check_described(
+            {
+                "title": header.find("title", str),
+                "tags": header.texts("tags"),
+                "pinned": header.find("pinned", bool),
+                "archived": header.find("archived", bool),
+                "metadata": header.find("metadata", OBJECT) or {},
+            }
+        )
         return {
             "source": "jsonl",
             "session_id": _optional(ids.check_session_id, header.find("session_id", str)),
             "agent_id": _optional(ids.check_agent_id, header.find("agent_id", str)),
-            "title": title or None,
-            "tags": tuple(sorted(set(tags))),
-            "pinned": header.find("pinned", bool) or False,
-            "archived": header.find("archived", bool) or False,
-            "metadata": metadata,
+            **described,
+            "tags": tuple(described["tags"]),
             "created": _optional(_moment, header.find("created", str)),
             "last_modified": _optional(_moment, header.find("last_modified", str)),
+            "deleted": _optional(_moment, header.find("deleted", str)),
             "usage": header.raw_object("usage") or b"{}",
             "deferred_tool_requests": header.raw_object("deferred_tool_requests"),
             "head_id": _optional(_entry_id, header.find("head_id", str)),
@@ -219,7 +209,7 @@ class _Reader:
                 pass  # the slow way says what is wrong, or finds that nothing is
             else:
                 return
-        fields = _Fields(line)
+        fields = Fields(line)
         if fields.has("end"):
             self._close(fields, digest())
             return
@@ -233,13 +223,13 @@ class _Reader:
         if entry_id in self._entries:
             raise InvalidMessages(f"a second entry {entry_id!r}")
         if parent_id is not None and parent_id not in self._entries:
-            raise InvalidMessages(f"the parent {_shown(parent_id)} must come before its entry")
+            raise InvalidMessages(f"the parent {shown(parent_id)} must come before its entry")
         found = split(b"[" + body + b"]", strict=True)
         if len(found) != 1:
             raise InvalidMessages("`message` must be one message")
         self._entries[entry_id] = StoredEntry(entry_id, parent_id, found[0])
 
-    def _close(self, fields: _Fields, digest: str) -> None:
+    def _close(self, fields: Fields, digest: str) -> None:
         count = fields.get("entries", int)
         if count != len(self._entries):
             raise InvalidMessages(
@@ -277,7 +267,7 @@ def _optional(check: Callable[[str], T], value: str | None) -> T | None:
 
 def _entry_id(value: str) -> str:
     if not is_entry_id(value):
-        raise InvalidMessages(f"not an entry id: {_shown(value)}")
+        raise InvalidMessages(f"not an entry id: {shown(value)}")
     return value
 
 
@@ -285,120 +275,4 @@ def _moment(value: str) -> datetime:
     try:
         return from_micros(to_micros(datetime.fromisoformat(value)))
     except (ValueError, OverflowError):
-        raise InvalidMessages(f"not a time: {_shown(value)}") from None
-
-
-def _shown(value: str) -> str:
-    text = ascii(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-_OBJECT: Final = cast("type[dict[str, Any]]", dict)
-_ARRAY: Final = cast("type[list[Any]]", list)
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-
-
-class _Fields:
-    """The members of the JSON object on a line, with the bytes that each came in."""
-
-    def __init__(self, line: bytes) -> None:
-        text = _json_text(line)
-        start = _skip(text, 0)
-        if text[start : start + 1] != "{":
-            raise InvalidMessages("not a JSON object")
-        self._values: dict[str, tuple[Any, bytes]] = {}
-        position = _skip(text, start + 1)
-        while text[position : position + 1] != "}":
-            key, position = _value(text, position)
-            position = _skip(text, position) + 1  # the colon
-            position = _skip(text, position)
-            value, end = _value(text, position)
-            if key in self._values:
-                raise InvalidMessages(f"{_shown(key)} is there twice")
-            self._values[key] = value, text[position:end].encode()
-            position = _skip(text, end)
-            if text[position : position + 1] == ",":
-                position = _skip(text, position + 1)
-
-    def has(self, key: str) -> bool:
-        return key in self._values
-
-    def raw(self, key: str) -> bytes | None:
-        """The bytes of a member, or `None` if it is missing or null."""
-        value, raw = self._values.get(key, (None, b""))
-        return None if value is None else raw
-
-    def raw_object(self, key: str) -> bytes | None:
-        """The bytes of a member that must be an object, or `None`."""
-        raw = self.raw(key)
-        if raw is not None and not raw.startswith(b"{"):
-            raise InvalidMessages(f"`{key}` must be an object")
-        if raw is not None and len(raw) > _MAX_CARRIED:
-            raise InvalidMessages(f"`{key}` has more than 1 MiB")
-        return raw
-
-    def find(self, key: str, kind: type[T]) -> T | None:
-        """The member `key`, which must be a `kind`; `None` if it is missing or null."""
-        value, _ = self._values.get(key, (None, b""))
-        if value is None:
-            return None
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise InvalidMessages(f"`{key}` must be {_KINDS[kind]}")
-        return value
-
-    def get(self, key: str, kind: type[T]) -> T:
-        """The member `key`, which must be there and a `kind`."""
-        value = self.find(key, kind)
-        if value is None:
-            raise InvalidMessages(f"`{key}` is missing")
-        return value
-
-    def texts(self, key: str) -> list[str]:
-        """The member `key`, which must be an array of strings; none if it is missing."""
-        value = self.find(key, _ARRAY) or []
-        if not all(isinstance(item, str) for item in value):
-            raise InvalidMessages(f"`{key}` must be an array of strings")
-        return value
-
-
-_KINDS: Final[dict[type, str]] = {
-    str: "a string",
-    int: "a whole number",
-    bool: "true or false",
-    dict: "an object",
-    list: "an array",
-}
-
-
-def _json_text(line: bytes) -> str:
-    """The text of a line that is one JSON value to the letter, of real characters."""
-    try:
-        text = line.decode()
-        value, end = _DECODER.raw_decode(text, _skip(text, 0))
-        if _SURROGATE.search(line):
-            json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        raise InvalidMessages(f"not JSON: {error.msg} (character {error.pos})") from None
-    except UnicodeError:
-        raise InvalidMessages("not UTF-8, or half of a surrogate pair in it") from None
-    except (ValueError, RecursionError) as error:  # a constant, too many digits, too deep
-        raise InvalidMessages(f"not usable JSON: {error}") from None
-    if _skip(text, end) != len(text):
-        raise InvalidMessages("one JSON value belongs on a line")
-    return text
-
-
-def _refuse_constant(token: str) -> NoReturn:
-    raise ValueError(f"{token} is no JSON value")
-
-
-def _skip(text: str, position: int) -> int:
-    match = _SPACE.match(text, position)
-    return match.end() if match else position
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def _value(text: str, position: int) -> tuple[Any, int]:
-    return _DECODER.raw_decode(text, position)
+        raise InvalidMessages(f"not a time: {shown(value)}") from None

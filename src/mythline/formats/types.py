@@ -13,15 +13,11 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from .. import ids, messages
+from ..bounds import MAX_METADATA, MAX_TITLE
 from ..models import SessionDetails, StoredEntry
 
 Source = Literal["json", "jsonl", "openai", "chatgpt", "claude", "claude-code", "codex"]
 """What a session was read from."""
-
-MAX_TITLE: Final = 200
-MAX_TAGS: Final = 50
-MAX_TAG: Final = 64
-MAX_METADATA: Final = 16 << 10
 
 _ENTRY_ID: Final = re.compile(r"[!-~]{1,128}")
 
@@ -63,6 +59,7 @@ class ImportedSession:
         archived: Whether plain lists leave it out.
         metadata: Free data, at most 16 KiB as JSON.
         created: When it was made (UTC), if that is known; `last_modified` likewise.
+        deleted: When it was deleted, if it was in the trash.
         usage: Usage accumulated over its runs, as `RunUsage` serializes, as JSON.
         deferred_tool_requests: The calls it waits on, as JSON, or `None`.
         head_id: The newest entry of its history, or `None` if that is empty.
@@ -82,6 +79,7 @@ class ImportedSession:
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     created: datetime | None = None
     last_modified: datetime | None = None
+    deleted: datetime | None = None
     usage: bytes = b"{}"
     deferred_tool_requests: bytes | None = None
     head_id: str | None = None
