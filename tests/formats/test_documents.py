@@ -5,7 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -303,6 +303,7 @@ def test_nothing_said_breaks_the_structure_of_markdown(broken: str):
     ]
 
 
+@settings(deadline=None)  # machines are slow at times
 @given(st.text(alphabet="<>`!*[]()&#;:/\\ \n\t-=_~|'\"ascript123", max_size=60))
 def test_any_text_is_harmless(said: str):
     check(render_html(said), HARMLESS)

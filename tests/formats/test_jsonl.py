@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mythline import messages
@@ -219,12 +219,14 @@ def test_what_cannot_be_is_refused_with_its_line(data: bytes, message: str):
         jsonl.read(data)
 
 
+@settings(deadline=None)  # machines are slow at times
 @given(st.integers(0, len(written()) - 2))
 def test_a_file_that_was_cut_off_is_noticed(length: int):
     with pytest.raises(InvalidMessages):
         jsonl.read(written()[:length])
 
 
+@settings(deadline=None)  # machines are slow at times
 @given(st.integers(0, len(written()) - 200), st.sampled_from([b"a", b'"', b"1", b"}"]))
 def test_a_changed_byte_is_noticed(place: int, byte: bytes):
     data = written()
@@ -233,6 +235,7 @@ def test_a_changed_byte_is_noticed(place: int, byte: bytes):
             jsonl.read(data[:place] + byte + data[place + 1 :])
 
 
+@settings(deadline=None)  # machines are slow at times
 @given(st.binary(max_size=300))
 @pytest.mark.parametrize(
     "around", [lambda x: x, lambda x: made(HEADER, x.replace(b"\n", b""))]

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_ai.messages import BinaryContent, ImageUrl, ModelMessage
 
@@ -492,6 +492,7 @@ DOCUMENTS: dict[str, Callable[[], tuple[Any, Callable[[Any], bytes]]]] = {
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
+@settings(deadline=None)  # machines are slow at times
 @given(data=st.data())
 def test_any_change_to_a_file_is_read_or_refused(name: str, data: st.DataObject):
     document, write = DOCUMENTS[name]()
@@ -517,6 +518,7 @@ def test_any_change_to_a_file_is_read_or_refused(name: str, data: st.DataObject)
         pass
 
 
+@settings(deadline=None)  # machines are slow at times
 @given(st.binary(max_size=200) | st.lists(json_values).map(lambda x: json.dumps(x).encode()))
 def test_any_bytes_are_read_or_refused(data: bytes):
     try:
