@@ -8,16 +8,18 @@ transcripts don't need it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from . import legacy
 from .errors import InvalidMessages
-from .models import from_micros
+from .models import from_micros, to_micros
 from .profile import MAX_DEPTH, depth, dump_plain, one_line, split, too_deep
 
 if TYPE_CHECKING:
@@ -40,10 +42,12 @@ __all__ = [
     "read",
     "read_array",
     "readable",
+    "said_at",
     "same",
     "sanitize",
     "split",
     "stamped",
+    "stored_at",
     "text",
     "view",
     "view_size",
@@ -164,17 +168,34 @@ def stamped(body: bytes, entry_id: str) -> bytes:
     if _is_stamped(body):
         return body
     message = json.loads(body)
-    try:
-        moment = from_micros((UUID(entry_id).int >> 80) * 1000)
-    except (ValueError, OverflowError):
-        moment = from_micros(0)
-    stamp = moment.isoformat().replace("+00:00", "Z")
+    stamp = from_micros(stored_at(entry_id)).isoformat().replace("+00:00", "Z")
     if message["kind"] == "response":
         message.setdefault("timestamp", stamp)
     for part in message["parts"]:
         if message["kind"] == "request" and part["part_kind"] in _STAMPED:
             part.setdefault("timestamp", stamp)
     return json.dumps(message, ensure_ascii=False).encode()
+
+
+def stored_at(entry_id: str) -> int:
+    """When an entry was stored, which its id tells, in microseconds since 1970; 0 if it doesn't."""
+    try:
+        stored = (UUID(entry_id).int >> 80) * 1000
+        from_micros(stored)
+    except (ValueError, OverflowError):
+        return 0
+    return stored
+
+
+def said_at(message: dict[str, Any]) -> int | None:
+    """When a message was made, in microseconds since 1970, if it says so."""
+    for stamp in (message, *message["parts"]):
+        if isinstance(found := stamp.get("timestamp"), str):
+            with contextlib.suppress(ValueError):
+                moment = datetime.fromisoformat(found)
+                if 1 < moment.year < 9999:  # the ends of the calendar don't take a time zone
+                    return to_micros(moment)
+    return None
 
 
 def _is_stamped(body: bytes) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Literal
 
-from .search import Query
+from .search import Query, SearchRole
 
 
 class Keep(Enum):
@@ -32,9 +32,6 @@ Expected = str | None | Literal[AnyRevision.ANY]
 
 Order = Literal["recent", "created", "title"]
 """Saved last first; made last first; by title, A to Z whatever the case, then as `recent`."""
-
-SearchRole = Literal["user", "assistant", "tool"]
-"""Whose words: prompts, the model's text, what tools returned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

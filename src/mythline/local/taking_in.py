@@ -6,13 +6,11 @@ branch, and an older view of ours is no change.
 
 from __future__ import annotations
 
-import contextlib
 import json
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from .. import ids, messages
-from ..models import StoredEntry, now_micros, to_micros
+from ..models import StoredEntry, now_micros
 from . import lines, rows
 from .database import SQL, Connection
 from .layout import SUFFIX, Mark, identity, look
@@ -56,7 +54,8 @@ def apply(
         return None
     first_reading = row["view_head"] is None and not row["head"]
     if first_reading:
-        created = _first_stamp(bodies) or row["created"]
+        said = messages.said_at(json.loads(bodies[0])) if bodies else None
+        created = said or row["created"]
         connection.execute(SQL["set_created"], (created, row["n"]))
     if connection.execute(SQL["folder"], place[:2]).fetchone() is None:
         connection.execute(SQL["set_folder"], (*place[:2], identity(folder) or ""))
@@ -178,18 +177,3 @@ def _at(connection: Connection, entries: list[StoredEntry], count: int) -> int:
     found = lines.number(connection, entries[count - 1].entry_id)
     assert found is not None
     return found
-
-
-def _first_stamp(bodies: list[bytes]) -> int | None:
-    """When the first message was made, in microseconds, if it says so."""
-    if not bodies:
-        return None
-    message = json.loads(bodies[0])
-    stamps = [message.get("timestamp")] + [part.get("timestamp") for part in message["parts"]]
-    for stamp in stamps:
-        if isinstance(stamp, str):
-            with contextlib.suppress(ValueError):
-                moment = datetime.fromisoformat(stamp)
-                if 1 < moment.year < 9999:  # the ends of the calendar don't take a time zone
-                    return to_micros(moment)
-    return None
