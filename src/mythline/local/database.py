@@ -45,6 +45,8 @@ Connection = sqlite3.Connection
 SQL: Final = queries.load(__package__ or "")
 APPLICATION_ID: Final = 0x4D797468  # "Myth"
 BUSY_TIMEOUT_MS: Final = 60_000
+PATIENCE_MS: Final = 100
+"""How long others' turns wait while readers are waited for."""
 BATCH: Final = 256
 CHECKPOINT_PAGES: Final = 1000
 READERS: Final = 4
@@ -207,6 +209,7 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = ON")  # what is purged is gone
             connection.execute("PRAGMA cache_size = -8000")
             connection.create_function("casefold", 1, _casefold, deterministic=True)
             if migrate:
@@ -226,6 +229,21 @@ class Database:
             yield
         finally:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def empty_log(self) -> bool:
+        """Write the log into the database and cut its file to nothing: it has what was removed.
+
+        Whether that could be done: whoever reads an older state is in the way.
+        """
+        self.check()
+        with translated(), contextlib.ExitStack() as stack:
+            connection = self._connect()
+            stack.callback(connection.close)
+            connection.execute(f"PRAGMA busy_timeout = {PATIENCE_MS}")
+            descriptor = os.open(self._directory, os.O_RDONLY)  # a turn apart from the writer's
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            return connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
 
     # Reading
 

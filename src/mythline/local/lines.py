@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from .. import messages
 from ..models import StoredEntry
+from . import documents
 from .database import SQL, Connection
 
 SHIFT: Final = 20
@@ -190,7 +191,9 @@ def release(connection: Connection, tips: Iterable[int]) -> None:
         needed: int | None = connection.execute(
             SQL["last_needed"], {"low": low, "high": high}
         ).fetchone()[0]
-        connection.execute(SQL["drop_entries"], (low if needed is None else needed + 1, high))
+        first = low if needed is None else needed + 1
+        documents.remove(connection, first, high)
+        connection.execute(SQL["drop_entries"], (first, high))
         if needed is None:
             connection.execute(SQL["drop_line"], (line,))
             if row[0]:

@@ -186,15 +186,16 @@ INSERT INTO session_state (n, metadata) VALUES (?, ?)
 
 -- name: set_history
 UPDATE sessions
-   SET revision = :revision, described = NULL, head = :head, head_id = :head_id, message_count = :message_count,
-       body_bytes = :body_bytes, updated = :updated, opening = :opening, preview = :preview,
-       forked_from = :forked_from, forked_at = :forked_at
+   SET revision = :revision, described = NULL, head = :head, head_id = :head_id,
+       message_count = :message_count, body_bytes = :body_bytes, updated = :updated,
+       opening = :opening, preview = :preview, forked_from = :forked_from,
+       forked_at = :forked_at, unindexed = 1
  WHERE n = :n
 
 -- name: grow
 UPDATE sessions
    SET revision = ?, described = NULL, head = ?, head_id = ?, message_count = ?, body_bytes = ?,
-       updated = ?, preview = ?
+       updated = ?, preview = ?, unindexed = 1
  WHERE n = ?
 
 -- name: set_opening
@@ -394,3 +395,150 @@ SELECT coalesce(max(n), 0) FROM events
 SELECT n, agent_id, session_id, type, revision, time FROM events
  WHERE n > :after AND owner = :owner AND (:agent_id IS NULL OR agent_id = :agent_id)
  ORDER BY n LIMIT :limit
+
+-- Search --------------------------------------------------------------------------------------
+
+-- name: search_state
+SELECT version, purged, erased FROM search_state
+
+-- name: set_search_version
+UPDATE search_state SET version = ?
+
+-- name: note_purge
+UPDATE search_state SET purged = purged + 1
+
+-- name: set_erased
+UPDATE search_state SET erased = max(erased, ?)
+
+-- name: unindexed
+SELECT n FROM sessions INDEXED BY sessions_unindexed
+ WHERE unindexed = 1 AND deleted IS NULL
+ LIMIT :limit
+
+-- name: unindexed_of
+SELECT n FROM sessions INDEXED BY sessions_unindexed
+ WHERE unindexed = 1 AND deleted IS NULL AND owner = :owner
+   AND (:agent_id IS NULL OR agent_id = :agent_id)
+ LIMIT :limit
+
+-- name: set_indexed
+UPDATE sessions SET unindexed = 0 WHERE n = ? AND head = ?
+
+-- name: unindex_all
+UPDATE sessions SET unindexed = 1
+
+-- name: place
+SELECT place FROM places WHERE owner = ? AND agent_id = ?
+
+-- name: add_place
+INSERT INTO places (owner, agent_id) VALUES (?, ?)
+
+-- name: places_of
+SELECT place, agent_id FROM places WHERE owner = ?
+
+-- name: indexed_last
+SELECT last FROM indexed WHERE line = ? AND place = ?
+
+-- name: indexed_places
+SELECT place, last FROM indexed WHERE line = ? ORDER BY place
+
+-- name: set_indexed_last
+INSERT INTO indexed (line, place, last) VALUES (?, ?, ?)
+    ON CONFLICT (line, place) DO UPDATE SET last = excluded.last
+
+-- name: cut_indexed
+UPDATE indexed SET last = :last WHERE line = :line AND last > :last
+
+-- name: drop_indexed
+DELETE FROM indexed WHERE line = ?
+
+-- name: entry_ids
+SELECT id FROM entries WHERE n BETWEEN ? AND ? ORDER BY n
+
+-- name: numbered_entries
+SELECT n, id, body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n
+
+-- name: documented
+SELECT n, id, body FROM documents JOIN entries ON entries.n = documents.entry
+ WHERE entry BETWEEN ? AND ? ORDER BY n
+
+-- name: add_document
+INSERT INTO documents (entry, said) VALUES (?, ?) ON CONFLICT DO NOTHING
+
+-- name: drop_documents
+DELETE FROM documents WHERE entry BETWEEN ? AND ?
+
+-- name: add_words
+INSERT INTO words (rowid, user, assistant, tool) VALUES (?, ?, ?, ?)
+
+-- name: drop_words
+INSERT INTO words (words, rowid, user, assistant, tool) VALUES ('delete', ?, ?, ?, ?)
+
+-- name: merge_words
+INSERT INTO words (words, rank) VALUES ('merge', ?)
+
+-- name: check_words
+INSERT INTO words (words) VALUES ('integrity-check')
+
+-- name: remove_words
+DROP TABLE words
+
+-- name: make_words
+CREATE VIRTUAL TABLE words USING fts5 (
+  user, assistant, tool, content = '', tokenize = "ascii tokenchars '_'"
+)
+
+-- name: drop_all_documents
+DELETE FROM documents
+
+-- name: drop_all_indexed
+DELETE FROM indexed
+
+-- The documents that match, best first; of equally good ones the one that was stored last.
+-- name: matching
+SELECT rowid, rank FROM words
+ WHERE words MATCH :expression
+   AND (:all_times OR EXISTS (
+         SELECT 1 FROM documents
+          WHERE entry = words.rowid AND said >= :since AND said < :until))
+   AND (:rank IS NULL OR rank > :rank OR rank = :rank AND rowid < :entry)
+ ORDER BY rank, rowid DESC LIMIT :limit
+
+-- The living session of an owner that has an entry: in its history rather than in a branch, and
+-- the one made first.
+-- name: having
+WITH RECURSIVE part (low, high) AS (
+  VALUES (:entry, :entry | 1048575)
+  UNION ALL
+  SELECT line << 20, line << 20 | 1048575 FROM part CROSS JOIN lines
+   WHERE follows BETWEEN low AND high AND follows > 0
+)
+SELECT 1 AS is_current, agent_id, session_id, title, opening, created, updated, n
+  FROM part CROSS JOIN sessions
+ WHERE head BETWEEN low AND high AND deleted IS NULL AND owner = :owner
+   AND (:archived IS NULL OR archived = :archived)
+   AND (:tag IS NULL OR EXISTS (SELECT 1 FROM tags WHERE tag = :tag AND session = n))
+UNION ALL
+SELECT 0, agent_id, session_id, title, opening, created, updated, n
+  FROM part CROSS JOIN branches CROSS JOIN sessions
+ WHERE branches.entry BETWEEN low AND high AND n = branches.session
+   AND deleted IS NULL AND owner = :owner
+   AND (:archived IS NULL OR archived = :archived)
+   AND (:tag IS NULL OR EXISTS (SELECT 1 FROM tags WHERE tag = :tag AND session = n))
+ ORDER BY 1 DESC, created, n LIMIT 1
+
+-- name: entry
+SELECT id, body FROM entries WHERE n = ?
+
+-- Documents without a message, or without words in the index; words without a document.
+-- name: odd_documents
+SELECT count(*) FROM (
+  SELECT entry FROM documents WHERE entry NOT IN (SELECT n FROM entries)
+  UNION ALL
+  SELECT entry FROM documents WHERE entry NOT IN (SELECT id FROM words_docsize)
+  UNION ALL
+  SELECT id FROM words_docsize WHERE id NOT IN (SELECT entry FROM documents)
+)
+
+-- name: all_indexed
+SELECT n, owner, agent_id, head FROM sessions WHERE unindexed = 0 AND deleted IS NULL

@@ -259,6 +259,7 @@ def purge(connection: Connection, number: int) -> None:
     tips = [row["head"], *(tip for (tip,) in connection.execute(SQL["tips"], (number,)))]
     connection.execute(SQL["drop_session"], (number,))
     lines.release(connection, [*tips, max(0, row["view_head"] or 0)])
+    connection.execute(SQL["note_purge"])
 
 
 def branches(row: Row) -> tuple[str, ...]:

@@ -37,9 +37,11 @@ from ..models import (
 from ..operations import ANY, Describe, Expected, Listing, Search
 from ..store import TRASH_DAYS, Append, AppendResult, Save, SessionKey, Store
 from . import branching, checking, lines, lists, rows, trash, writing
+from . import search as searching
 from .database import SQL, Connection, Database
 from .events import Events
 from .foreign import Foreign
+from .indexing import Indexing
 from .layout import Layout, look
 from .removal import Removal
 from .trash import Expiry
@@ -78,6 +80,7 @@ class LocalStore(Store):
         self.trash_days = trash_days
         self._database = Database(self.path, self._committed)
         self._events = Events(self._database)
+        self._indexing = Indexing(self._database)
         self._expiry: Expiry | None = None
         self._layout = Layout(self.path)
         self._has_views = views
@@ -101,6 +104,8 @@ class LocalStore(Store):
                 self._views.start()
                 self._watch.open()
             self._events = Events(self._database)
+            self._indexing = Indexing(self._database)
+            self._indexing.open()
             if self.trash_days:
                 self._expiry = Expiry(self._database, self.trash_days)
                 self._expiry.open()
@@ -108,6 +113,7 @@ class LocalStore(Store):
 
     def _committed(self) -> None:
         self._events.wake()
+        self._indexing.wake()
 
     async def close(self) -> None:
         """Let saves and views finish, then close the database."""
@@ -120,6 +126,7 @@ class LocalStore(Store):
             self._database.end()
             if was_open:
                 self._events.close()
+                self._indexing.close()
                 if self._expiry is not None:
                     self._expiry.close()
             if was_open and self._has_views:
@@ -380,8 +387,24 @@ class LocalStore(Store):
         )
 
     async def search(self, owner: str | None, search: Search) -> SearchPage:
-        """Not yet."""
-        raise NotImplementedError
+        """By the index, after what was saved until now is in it."""
+        self._check()
+        searching.decode(search.cursor)
+        where = owner or ""
+        if self._has_views:
+            agents = search.agents
+            if agents is None:
+                agents = self._layout.agent_folders(where)
+            for agent_id in agents:
+                await self._watch.compared(where, agent_id)
+                await self._read_pending(where, agent_id)
+
+        def find() -> SearchPage:
+            for agent_id in [None] if search.agents is None else search.agents:
+                self._indexing.bring_up(where, agent_id)
+            return self._database.read(lambda c: searching.page(c, where, search))
+
+        return await self._database.in_thread(find)
 
     async def events(
         self, owner: str | None, agent_id: str | None, *, after: str | None = None
@@ -472,7 +495,14 @@ class LocalStore(Store):
             removal.remove(connection, row)
             return True
 
-        return await self._database.write(delete, after=removal.end)
+        deleted = await self._database.write(delete, after=removal.end)
+        if permanent:
+            await self._erase()
+        return deleted
+
+    async def _erase(self) -> None:
+        """Let what was purged be gone from every file."""
+        await asyncio.to_thread(self._indexing.erase)
 
     async def delete_all(self, owner: str | None, agent_id: str, *, permanent: bool = False) -> int:
         """Delete in steps of a hundred, so that others get their turn."""
@@ -495,6 +525,8 @@ class LocalStore(Store):
                 lambda connection, some=some, removal=removal: removal.remove_all(connection, some),
                 after=removal.end,
             )
+        if permanent:
+            await self._erase()
         return deleted
 
     async def describe(self, key: SessionKey, change: Describe) -> SessionDetails:
@@ -536,6 +568,7 @@ class LocalStore(Store):
             purged += await self._database.write(
                 lambda connection, some=some: trash.purge_some(connection, some)
             )
+        await self._erase()
         return purged
 
     async def check(self, *, fix: bool = False) -> AsyncGenerator[Finding]:
