@@ -605,3 +605,31 @@ def open_and_close(result: Any, root: str, rounds: int, name: str) -> None:
         except Exception as error:
             problems.append(f"{number}: {type(error).__name__}: {error} / {error.__cause__!r}")
     result.send(problems)
+
+
+def say_and_search(acks: Any, root: str, start: int) -> None:
+    """Say numbered words in two sessions and a fork of one, searching in between."""
+    import asyncio
+
+    from mythline import open_store
+    from mythline.local import indexing
+
+    indexing.PAUSE = 0.001  # type: ignore[misc]
+
+    async def main() -> None:
+        from tests.local.support import turn
+
+        async with open_store(root) as store:
+            mine = store.sessions("agent")
+            for name in ("one", "two"):
+                if not await mine.exists(name):
+                    await mine.create(name)
+            for number in range(start, start + 10_000):
+                await mine.append("one" if number % 2 else "two", turn(f"word{number}", "dragon"))
+                acks.send(number)
+                if number % 7 == 0:
+                    await mine.fork("one")
+                if number % 5 == 0:
+                    await mine.search("dragon")
+
+    asyncio.run(main())

@@ -112,7 +112,12 @@ def version(connection: Connection) -> int:
 
 def reset(connection: Connection) -> None:
     """Empty the index, and let all sessions be indexed anew."""
-    connection.execute(SQL["remove_words"])
+    try:
+        connection.execute(SQL["remove_words"])
+    except sqlite3.DatabaseError:  # too damaged to be dropped: make it an empty one first
+        for name in ("empty_pages", "empty_terms", "empty_sizes", "empty_structure"):
+            connection.execute(SQL[name])
+        connection.execute(SQL["remove_words"])
     connection.execute(SQL["make_words"])
     connection.execute(SQL["drop_all_documents"])
     connection.execute(SQL["drop_all_indexed"])

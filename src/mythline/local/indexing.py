@@ -14,8 +14,8 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from .. import search
 from ..errors import MythlineError, StoreClosed, StoreCorrupt
@@ -25,6 +25,8 @@ from .database import SQL, Connection, Database
 
 log = logging.getLogger("mythline")
 
+T = TypeVar("T")
+
 PAUSE: Final = 0.5
 """Seconds that saves may go on before they are indexed together."""
 RETRY: Final = 5.0
@@ -33,7 +35,7 @@ ENOUGH: Final = 1 << 20
 """Bytes of messages that one transaction indexes, and a bit more."""
 OVERHEAD: Final = 500
 MERGE_PAGES: Final = 500
-ERASE_TRIES: Final = 50
+ERASE_TRIES: Final = 20
 
 
 class _Run(NamedTuple):
@@ -109,10 +111,21 @@ class Indexing:
 
     # Indexing
 
-    def bring_up(self, owner: str, agent_id: str | None) -> None:
-        """Index what was saved of an owner, and agent, until now."""
-        while self._some(owner, agent_id):
-            pass
+    def read_new(
+        self, owner: str, agents: Sequence[str] | None, function: Callable[[Connection], T]
+    ) -> T:
+        """What `function` reads when all is indexed that was saved of an owner and agents."""
+        for is_second in (False, True):
+            for agent_id in [None] if agents is None else agents:
+                while self._some(owner, agent_id):
+                    pass
+            try:
+                return self._database.read(function)
+            except StoreCorrupt:
+                if is_second:
+                    raise
+                self._renew()
+        raise AssertionError
 
     def _some(self, owner: str | None, agent_id: str | None) -> bool:
         """Index some of what is marked; whether there was anything."""
@@ -120,9 +133,12 @@ class Indexing:
             try:
                 return self._index_some(owner, agent_id)
             except StoreCorrupt:
-                log.warning("the search index is damaged, and is built anew")
-                self._database.write_now(documents.reset)
+                self._renew()
                 return self._index_some(owner, agent_id)
+
+    def _renew(self) -> None:
+        log.warning("the search index is damaged, and is built anew")
+        self._database.write_now(documents.reset)
 
     def _index_some(self, owner: str | None, agent_id: str | None) -> bool:
         parts = self._database.read(lambda connection: _gather(connection, owner, agent_id))

@@ -483,6 +483,19 @@ INSERT INTO words (words) VALUES ('integrity-check')
 -- name: remove_words
 DROP TABLE words
 
+-- name: empty_pages
+DELETE FROM words_data
+
+-- name: empty_terms
+DELETE FROM words_idx
+
+-- name: empty_sizes
+DELETE FROM words_docsize
+
+-- What SQLite writes for an index without words: no sums, and a structure without levels.
+-- name: empty_structure
+INSERT INTO words_data (id, block) VALUES (1, x''), (10, x'00000000000000')
+
 -- name: make_words
 CREATE VIRTUAL TABLE words USING fts5 (
   user, assistant, tool, content = '', tokenize = "ascii tokenchars '_'"

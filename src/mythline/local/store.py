@@ -399,12 +399,11 @@ class LocalStore(Store):
                 await self._watch.compared(where, agent_id)
                 await self._read_pending(where, agent_id)
 
-        def find() -> SearchPage:
-            for agent_id in [None] if search.agents is None else search.agents:
-                self._indexing.bring_up(where, agent_id)
-            return self._database.read(lambda c: searching.page(c, where, search))
-
-        return await self._database.in_thread(find)
+        return await self._database.in_thread(
+            lambda: self._indexing.read_new(
+                where, search.agents, lambda c: searching.page(c, where, search)
+            )
+        )
 
     async def events(
         self, owner: str | None, agent_id: str | None, *, after: str | None = None

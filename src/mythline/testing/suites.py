@@ -25,6 +25,7 @@ from .rules.reopening import ReopeningRules
 from .rules.repeats import RepeatRules
 from .rules.saving import SavingRules
 from .rules.scopes import ScopeRules
+from .rules.searching import SearchRules
 from .rules.switching import SwitchingRules
 from .rules.transcripts import TranscriptRules
 from .rules.transfer import TransferRules, WholeRules
@@ -69,6 +70,7 @@ class StoreSuite(
     ReopeningRules,
     UnreadableRules,
     LengthRules,
+    SearchRules,
     DescribingRules,
     ListingRules,
     SwitchingRules,
