@@ -45,12 +45,3 @@ def test_no_rule_hides_another():
         name for rules in StoreSuite.__mro__ for name in vars(rules) if name.startswith("test_")
     )
     assert [name for name, count in names.items() if count > 1] == []
-
-
-def test_no_rule_hides_another() -> None:
-    """Rules have names of their own: of two tests of one name, the suite would run one."""
-    seen: dict[str, str] = {}
-    for rules in StoreSuite.__mro__:
-        for name in vars(rules):
-            if name.startswith("test_"):
-                assert seen.setdefault(name, rules.__name__) == rules.__name__

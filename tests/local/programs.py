@@ -614,7 +614,7 @@ def say_and_search(acks: Any, root: str, start: int) -> None:
     from mythline import open_store
     from mythline.local import indexing
 
-    indexing.PAUSE = 0.001  # type: ignore[misc]
+    indexing.PAUSE = 0.001
 
     async def main() -> None:
         from tests.local.support import turn

@@ -52,7 +52,7 @@ def _files_with(root: Path, *words: bytes) -> list[str]:
 
 
 def _findings(store: LocalStore, *, fix: bool = False) -> list[Any]:
-    return list(store._indexing.check(fix))
+    return store._indexing.check(fix=fix)
 
 
 # Behind the saves
@@ -228,6 +228,22 @@ async def test_strange_messages(root: Path) -> None:
             connection.execute("UPDATE entries SET body = x'5b5d' WHERE n % 2")
         connection.close()
         assert await _found(sessions, "dragon") == ["a dragon"]
+
+
+async def test_broken_history(root: Path) -> None:
+    """Where a part of a history is missing, the rest is found, and so is everything else."""
+    async with LocalStore(root, views=False) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        await sessions.append("one", turns(3, "dragon"))
+        entries = (await sessions.entries("one")).entries
+        await sessions.branch_at("one", entries[1].entry_id)
+        await sessions.append("one", turn("another dragon"))
+        await sessions.create("two")
+        await sessions.append("two", turn("a dragon of two"))
+        _query(root, "DELETE FROM lines WHERE line = 1")
+        assert "another dragon" in await _found(sessions, "dragon", roles=["user"])
+        assert await _found(sessions, "two", roles=["user"]) == ["a dragon of two"]
 
 
 # What is purged

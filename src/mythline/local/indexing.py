@@ -9,7 +9,6 @@ The same thread removes the traces of what was purged, where whoever purged it d
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sqlite3
 import threading
@@ -183,20 +182,20 @@ class Indexing:
 
     # Checking
 
-    def check(self, fix: bool) -> Iterator[Finding]:
+    def check(self, *, fix: bool) -> list[Finding]:
         """What is wrong with the index; with `fix`, it is built anew then."""
         try:
             wrong = self._database.write_now(_problem)
         except StoreCorrupt:
             wrong = "The search index is damaged."
         if wrong is None:
-            return
+            return []
         if fix:
             self._database.write_now(documents.reset)
             while self._some(None, None):
                 pass
         explanation = wrong + " Searches may miss messages until it is built anew."
-        yield Finding(kind="search", explanation=explanation, is_fixed=fix, can_fix=True)
+        return [Finding(kind="search", explanation=explanation, is_fixed=fix, can_fix=True)]
 
 
 def _gather(connection: Connection, owner: str | None, agent_id: str | None) -> list[_Part] | None:
@@ -238,7 +237,7 @@ def _missing(
     known = connection.execute(SQL["place"], place).fetchone()
     for tip in tips:
         ranges: list[tuple[int, int]] = []
-        for segment in lines.segments(connection, tip):
+        for segment in _there(connection, tip):
             line = segment.first >> lines.SHIFT
             last = ends.get((line, place))
             if last is None and known is not None:
@@ -251,6 +250,14 @@ def _missing(
                 ranges.append((last + 1, segment.last))
             break
         yield from reversed(ranges)
+
+
+def _there(connection: Connection, tip: int) -> Iterator[lines.Segment]:
+    """The ranges of a history, as far back as they are there: a damaged one has what is left."""
+    try:
+        yield from lines.segments(connection, tip)
+    except TypeError:
+        log.warning("a part of a history is missing; the rest can be searched")
 
 
 def _read(connection: Connection, first: int, last: int, left: int) -> tuple[_Run, int]:
@@ -338,8 +345,7 @@ def _problem(connection: Connection) -> str | None:
     """What is wrong with the index, if anything."""
     if documents.version(connection) != search.VERSION:
         return None  # it is about to be built anew
-    with contextlib.suppress(sqlite3.OperationalError):
-        connection.execute(SQL["check_words"])
+    connection.execute(SQL["check_words"])
     odd: int = connection.execute(SQL["odd_documents"]).fetchone()[0]
     if odd:
         return f"The search index and the messages differ in {odd} places."

@@ -588,6 +588,8 @@ class LocalStore(Store):
         for step in await database.in_thread(lambda: check.steps(places)):
             for finding in await database.in_thread(lambda step=step: list(step())):
                 yield finding
+        for finding in await database.in_thread(lambda: self._indexing.check(fix=fix)):
+            yield finding
         self._views.sweep()
 
     async def settle(self, key: SessionKey) -> None:
