@@ -64,9 +64,12 @@ def _header(request: Request, name: str) -> str | None:
     return ", ".join(found).strip() if found else None
 
 
-def path_to(request: Request, session_id: str) -> str:
-    """The path of a session that a request to its neighbour made (`create`, `import`)."""
-    return quote(request.scope["path"].rpartition("/")[0]) + "/" + session_id
+def path_to(request: Request, session_id: str, *, above: int = 1) -> str:
+    """The path of a session that a request to its neighbour made (`create`, `import`).
+
+    The sessions are so many steps above the request's path.
+    """
+    return quote(request.scope["path"].rsplit("/", above)[0]) + "/" + session_id
 
 
 def link(request: Request, relation: str, drop: Sequence[str], **query: str) -> str:
@@ -78,6 +81,11 @@ def link(request: Request, relation: str, drop: Sequence[str], **query: str) -> 
     ]
     target = quote(request.scope["path"]) + "?" + urlencode([*kept, *query.items()])
     return f'<{target}>; rel="{relation}"'
+
+
+def next_link(request: Request, cursor: str | None) -> dict[str, str]:
+    """The `Link` header of a page of a list, where there is more of it."""
+    return {} if cursor is None else {"Link": link(request, "next", [], cursor=cursor)}
 
 
 def page_links(request: Request, page: HistoryPage) -> dict[str, str]:

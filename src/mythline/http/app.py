@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from ..opening import open_store
-from ..settings import Settings
-from ..store import Store
-from . import schemas
-from .problems import problem_of
+from ..settings import read_settings
+from ..store import SessionKey, Store
+from . import life_schemas, retention, schemas
+from .problems import problem_of, problems
 from .route import ProblemRoute, close_paths
 from .router import session_router
 from .security import HEADERS, Guard
@@ -44,7 +44,9 @@ def create_app(
     Raises:
         InvalidInput: If no store can be where `store` says.
     """
-    settings = Settings()
+    settings = read_settings()
+    opened = store if isinstance(store, Store) else open_store(store)
+    keeper = retention.Keeper(opened, settings)
     app = FastAPI(
         title="Mythline",
         summary="Sessions for Pydantic AI agents.",
@@ -59,14 +61,13 @@ def create_app(
         },
     )
     app.add_middleware(Guard, allowed_hosts=(*settings.allowed_hosts, *allowed_hosts))
-    app.include_router(
-        session_router(
-            store if isinstance(store, Store) else open_store(store),
-            prefix="/api",
-            max_body_size=max_body_size or settings.max_body_size,
-        )
+    sessions = session_router(
+        opened, prefix="/api", max_body_size=max_body_size or settings.max_body_size
     )
+    app.include_router(sessions)
+    app.state.mythline_keeper = keeper
     app.include_router(_own)
+    app.include_router(_stored(sessions, keeper))
     return app
 
 
@@ -81,6 +82,12 @@ async def health() -> schemas.Health:
     return schemas.Health()
 
 
+async def ready(request: Request) -> life_schemas.Ready:
+    """Whether the store answers."""
+    await request.state.mythline_store.get(SessionKey(None, "_", "_"))
+    return life_schemas.Ready()
+
+
 @_own.get("/docs", include_in_schema=False)
 async def docs() -> HTMLResponse:
     """The API's documents, with Swagger UI from a CDN: the one page that loads what isn't ours."""
@@ -90,6 +97,21 @@ async def docs() -> HTMLResponse:
 
 
 close_paths(_own)
+
+
+def _stored(sessions: APIRouter, keeper: retention.Keeper) -> APIRouter:
+    """The server's routes that need the store, opened as for those of the sessions."""
+    router = APIRouter(
+        route_class=ProblemRoute,
+        tags=["server"],
+        dependencies=sessions.dependencies,
+        lifespan=keeper.lifespan,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    router.add_api_route("/ready", ready, methods=["GET"], responses=problems())
+    router.routes.extend(retention.routes.routes)
+    close_paths(router)
+    return router
 
 
 def _policy_for(html: str) -> str:

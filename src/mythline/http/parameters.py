@@ -33,6 +33,7 @@ async def session_id_of(
 Sessions = Annotated[AgentSessions, Depends(current_sessions)]
 SessionId = Annotated[str, Depends(session_id_of)]
 Limit = Annotated[int | None, Query(ge=1, description="At most this many; all if left out.")]
+Cursor = Annotated[str | None, Query(description="Where a page ended, from its `Link` header.")]
 Before = Annotated[str | None, Query(description="Only what comes before this entry.")]
 After = Annotated[str | None, Query(description="Only what comes after this entry.")]
 IfMatch = Annotated[

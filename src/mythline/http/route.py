@@ -61,8 +61,12 @@ class ProblemRoute(APIRoute):
         return handle
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """As any route, but HEAD matches where GET does."""
-        if scope["type"] == "http" and scope["method"] == "HEAD":
+        """As any route, but HEAD matches where GET does, unless the route is for HEAD."""
+        if (
+            scope["type"] == "http"
+            and scope["method"] == "HEAD"
+            and "HEAD" not in (self.methods or ())
+        ):
             scope = {**scope, "method": "GET"}
         return super().matches(scope)
 

@@ -14,10 +14,9 @@ from fastapi.routing import APIRoute
 from .. import ids
 from ..errors import StoreClosed, StoreError
 from ..store import SessionKey, Store
-from . import schemas
+from . import schemas, table
 from .problems import LOG
 from .route import ProblemRoute
-from .routes import agents, routes
 
 MAX_BODY_SIZE: Final = 64 << 20
 
@@ -64,13 +63,13 @@ def session_router(
         generate_unique_id_function=_named(agent_id),
     )
     if agent_id is None:
-        router.include_router(agents)
+        router.include_router(table.of_all)
         router.include_router(
-            routes, prefix="/agents/{agent_id}", dependencies=[Depends(_bind_agent_of_path)]
+            table.of_agent, prefix="/agents/{agent_id}", dependencies=[Depends(_bind_agent_of_path)]
         )
     else:
         bind = _bind_agent(ids.check_agent_id(agent_id))
-        router.include_router(routes, dependencies=[Depends(bind)])
+        router.include_router(table.of_agent, dependencies=[Depends(bind)])
     return router
 
 

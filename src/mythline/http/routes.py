@@ -13,21 +13,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from .. import ids
-from ..bounds import MAX_LIMIT
-from ..errors import SessionNotFound
-from ..models import AgentInfo, Appended, SessionInfo
+from ..models import AgentInfo, Appended
 from ..sessions import OnConflict
-from ..store import ANY, SessionKey, Store
+from ..store import Store
 from . import answers, bodies, schemas
 from .parameters import After, Before, IfMatch, IfNoneMatch, Limit, SessionId, Sessions
 from .problems import problems
-from .route import ProblemRoute, close_paths
+from .route import ProblemRoute
 
-_BASE: Final = "/sessions"
 _ONE: Final = "/sessions/{session_id}"
 _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Not Modified"}}
 
 agents = APIRouter(route_class=ProblemRoute)
+fixed = APIRouter(route_class=ProblemRoute)
 routes = APIRouter(route_class=ProblemRoute)
 
 
@@ -38,45 +36,10 @@ async def list_agents(request: Request) -> Sequence[AgentInfo]:
     return await store.agents(request.state.mythline_owner)
 
 
-# Static paths come before those with an id, so that no id takes their place.
+# Paths without an id, which are tried first: see `table`.
 
 
-@routes.get(_BASE, response_model=list[schemas.SessionSummary], responses=problems())
-async def list_sessions(
-    request: Request,
-    response: Response,
-    sessions: Sessions,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="At most this many.")] = 100,
-    cursor: Annotated[
-        str | None, Query(description="Where a page ended, from its `Link` header.")
-    ] = None,
-) -> Sequence[SessionInfo]:
-    """The sessions, the one saved last first.
-
-    Where there are more, `Link` leads to the next page (`rel="next"`).
-    """
-    page = await sessions.list(limit=limit, cursor=cursor)
-    if page.next_cursor is not None:
-        response.headers["Link"] = answers.link(request, "next", [], cursor=page.next_cursor)
-    return page.sessions
-
-
-@routes.delete(_BASE, responses=problems(400))
-async def delete_all_sessions(
-    sessions: Sessions,
-    confirm: Annotated[bool, Query(description="Must be true.")] = False,
-) -> schemas.DeletedSessions:
-    """Delete all sessions of this agent. Without `confirm=true`, says how many it would delete."""
-    if not confirm:
-        found = await sessions.store.agents(sessions.owner)
-        count = sum(agent.session_count for agent in found if agent.agent_id == sessions.agent_id)
-        raise HTTPException(
-            400, f"This would delete {count} session(s). Say `?confirm=true` to do so."
-        )
-    return schemas.DeletedSessions(deleted=await sessions.delete_all())
-
-
-@routes.get("/sessions/latest", responses=problems(404))
+@fixed.get("/sessions/latest", responses=problems(404))
 async def get_latest_session(sessions: Sessions) -> schemas.LatestSession:
     """The session that was saved last."""
     latest = await sessions.latest()
@@ -85,7 +48,7 @@ async def get_latest_session(sessions: Sessions) -> schemas.LatestSession:
     return schemas.LatestSession(session_id=latest.session_id)
 
 
-@routes.post(
+@fixed.post(
     "/sessions/create",
     status_code=201,
     dependencies=[Depends(bodies.check_json)],
@@ -107,7 +70,7 @@ async def create_session(
     return schemas.CreatedSession(session_id=made.session_id)
 
 
-@routes.post(
+@fixed.post(
     "/sessions/import",
     status_code=201,
     openapi_extra=schemas.IMPORT_BODY,
@@ -134,9 +97,6 @@ async def import_session(
     response.headers.update(answers.tagged(made.revision))
     response.headers["Location"] = answers.path_to(request, made.session_id)
     return schemas.ImportedSession(session_id=made.session_id, message_count=made.message_count)
-
-
-close_paths(routes)  # or DELETE /sessions/latest would be about a session
 
 
 @routes.get(_ONE, response_model=schemas.Transcript, responses=_UNCHANGED | problems(404))
@@ -167,26 +127,6 @@ async def get_session(
     page = found.history
     headers = answers.tagged(page.revision) | answers.page_links(request, page)
     return answers.in_pieces(answers.transcript_parts(session_id, title, found), headers)
-
-
-@routes.delete(_ONE, responses=problems(404, 412))
-async def delete_session(
-    request: Request,
-    sessions: Sessions,
-    session_id: SessionId,
-    permanent: Annotated[bool, Query(description="Not to the trash, but for good.")] = False,
-    if_match: IfMatch = None,
-) -> schemas.DeletedSession:
-    """Delete a session."""
-    if not await sessions.exists(session_id):
-        raise SessionNotFound(session_id)
-    revision = await answers.expected(request, sessions, session_id)
-    key = SessionKey(sessions.owner, sessions.agent_id, session_id)
-    if not await sessions.store.delete(
-        key, expected=ANY if revision is None else revision, permanent=permanent
-    ):
-        raise SessionNotFound(session_id)
-    return schemas.DeletedSession(session_id=session_id)
 
 
 @routes.get("/sessions/{session_id}/exists", responses=problems())
@@ -288,7 +228,3 @@ async def export_session(
     pieces = await sessions.export(session_id)
     headers = {"Content-Disposition": f'attachment; filename="{session_id}.{format}"'}
     return StreamingResponse(pieces, headers=headers, media_type="application/json")
-
-
-close_paths(agents)
-close_paths(routes)

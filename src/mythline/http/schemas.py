@@ -143,7 +143,7 @@ class Appended(_Answer):
     entry_ids: list[str]
 
 
-def _check_strict(value: JsonValue) -> JsonValue:
+def check_strict(value: JsonValue) -> JsonValue:
     """Refuse what JSON doesn't have (`NaN`), and strings that aren't Unicode (RFC 7493)."""
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
@@ -169,7 +169,7 @@ class CreateSession(BaseModel):
     metadata: Annotated[
         dict[str, JsonValue] | None,
         Field(description="Free data, at most 16 KiB as JSON."),
-        AfterValidator(_check_strict),
+        AfterValidator(check_strict),
     ] = None
 
 

@@ -1,0 +1,64 @@
+"""Answers that never end by themselves, and end when the server is asked to stop.
+
+Servers wait for open answers first and tell the application that it stops afterwards: nothing in
+the protocol between the two ends a stream. So, while there are streams, the signals that stop a
+process are heard here as well, and handed on to the server's own handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+_open: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+_handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+"""Those of the server, which are called after ours."""
+
+
+@contextmanager
+def until_stopped() -> Generator[asyncio.Event]:
+    """An event that is set when the process is asked to stop.
+
+    Only noticed by a server that runs in the main thread, as all do that take signals.
+    """
+    stream = (asyncio.get_running_loop(), asyncio.Event())
+    _open.add(stream)
+    _hear()
+    try:
+        yield stream[1]
+    finally:
+        _open.discard(stream)
+        if not _open:
+            _leave()
+
+
+def _hear() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in SIGNALS:
+        handler = signal.getsignal(number)
+        # Without a handler the process just ends; and one that came after ours calls ours.
+        if callable(handler) and number not in _handlers:
+            _handlers[number] = handler
+            signal.signal(number, _tell)
+
+
+def _leave() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in SIGNALS:
+        if number in _handlers and signal.getsignal(number) is _tell:
+            signal.signal(number, _handlers.pop(number))
+
+
+def _tell(number: int, frame: FrameType | None) -> None:
+    for loop, stopped in tuple(_open):
+        loop.call_soon_threadsafe(stopped.set)
+    _handlers[number](number, frame)
