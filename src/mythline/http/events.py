@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, format_sse_event
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from ..errors import MythlineError
 from ..models import SessionEvent
@@ -165,7 +165,7 @@ async def events_head() -> Response:
 
 @fixed.get(
     "/sessions/events",
-    response_class=EventSourceResponse,
+    response_class=StreamingResponse,
     dependencies=[CLOSED],
     responses=_ANSWER | problems(),
 )
@@ -179,7 +179,7 @@ async def session_events(feed: Annotated[Feed, Depends(_of_agent)]) -> EventSour
 
 @everywhere.get(
     "/events",
-    response_class=EventSourceResponse,
+    response_class=StreamingResponse,
     dependencies=[CLOSED],
     responses=_ANSWER | problems(),
 )
