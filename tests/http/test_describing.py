@@ -104,8 +104,14 @@ def test_unknown_members_are_refused_and_the_known_ones_named(client: Client):
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"\xff", b'{"metadata": {"x": NaN}}', b'{"metadata": {"x": "\\ud800"}}']
-    + [b'{"title": "\\ud800"}', b'{"metadata": {"x": ' + deep(300).encode() + b"}}"],
+    [
+        b"{",
+        b"\xff",
+        b'{"metadata": {"x": NaN}}',
+        b'{"metadata": {"x": "\\ud800"}}',
+        b'{"title": "\\ud800"}',
+        b'{"metadata": {"x": ' + deep(300).encode() + b"}}",
+    ],
 )
 def test_what_is_no_usable_json(client: Client, body: bytes):
     client.create("x")
@@ -130,7 +136,8 @@ def test_if_match(client: Client):
         assert response.status_code == 412, tag
         assert client.patch(f"{BASE}/x", json={}, headers={"If-Match": tag}).status_code == 412
     assert client.get(f"{BASE}/x/info").json()["title"] == "One"
-    for tag in (done.headers["etag"], "*", f'"other", {done.headers["etag"]}'):
+    for written in ("{}", "*", '"other", {}'):
+        tag = written.format(done.headers["etag"])
         response = client.patch(f"{BASE}/x", json={"title": "Three"}, headers={"If-Match": tag})
         assert response.status_code == 200, tag
         done = response

@@ -192,7 +192,7 @@ def test_errors_are_problems_though_the_application_has_handlers_of_its_own(stor
         for method, path, body, status in [
             ("GET", "/none", None, 404),
             ("GET", "/latest", None, 404),
-            ("GET", "/search", None, 404),
+            ("GET", "/search", None, 422),
             ("GET", "?limit=0", None, 422),
             ("GET", "/a.b", None, 422),
             ("PUT", "/x", None, 405),
@@ -270,14 +270,20 @@ def test_methods(store: Recording):
         client.add("x", "Hello", base=BASE)
         for path, allowed in [
             ("", "DELETE, GET, HEAD, OPTIONS"),
+            ("/trash", "DELETE, GET, HEAD, OPTIONS"),
+            ("/prune", "OPTIONS, POST"),
+            ("/x/fork", "OPTIONS, POST"),
+            ("/x/branch", "OPTIONS, POST"),
+            ("/x/restore", "OPTIONS, POST"),
+            ("/x/branches", "GET, HEAD, OPTIONS"),
             ("/latest", "GET, HEAD, OPTIONS"),
             ("/create", "OPTIONS, POST"),
             ("/import", "OPTIONS, POST"),
-            ("/x", "DELETE, GET, HEAD, OPTIONS"),
+            ("/x", "DELETE, GET, HEAD, OPTIONS, PATCH"),
             ("/x/exists", "GET, HEAD, OPTIONS"),
             ("/x/messages", "GET, HEAD, OPTIONS, POST"),
         ]:
-            for method in ("PUT", "PATCH", "TRACE", "BREW"):
+            for method in {"PUT", "PATCH", "TRACE", "BREW"} - set(allowed.split(", ")):
                 response = client.request(method, f"{BASE}{path}")
                 assert (response.status_code, response.headers["allow"]) == (405, allowed)
             response = client.options(f"{BASE}{path}")
@@ -293,7 +299,7 @@ def test_methods(store: Recording):
         assert client.head(f"{BASE}/none").status_code == 404
         assert client.delete(f"{BASE}/latest").status_code == 405
         for method in ("POST", "PUT", "OPTIONS"):  # a route to come, not a session
-            assert client.request(method, f"{BASE}/search").status_code == 404
+            assert client.request(method, f"{BASE}/run").status_code == 404
 
 
 # The store's life

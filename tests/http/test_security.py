@@ -125,6 +125,13 @@ def test_sites_that_ask_for_a_change(idle: Client, headers: dict[str, str], is_t
         ("POST", f"{BASE}/create", {}),
         ("POST", f"{BASE}/import", {"files": {"file": ("x.json", b"[]")}}),
         ("POST", f"{BASE}/import?session_id=y", {"json": turn("Hi")}),
+        ("PATCH", f"{BASE}/x", {"json": {"title": "Mine"}}),
+        ("POST", f"{BASE}/x/fork", {}),
+        ("POST", f"{BASE}/x/branch", {"json": {"entry_id": "e"}}),
+        ("POST", f"{BASE}/x/restore", {}),
+        ("POST", f"{BASE}/prune", {"json": {"keep": 0}}),
+        ("DELETE", f"{BASE}/x?permanent=true", {}),
+        ("DELETE", f"{BASE}/trash?confirm=true", {}),
     ]:
         response = idle.request(method, path, headers=headers, **options)
         assert (response.status_code != 403) is is_taken, (method, path)

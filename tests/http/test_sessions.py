@@ -175,12 +175,12 @@ def test_latest_follows_saves(client: Client):
 
 
 def test_pages_follow_their_links_and_keep_the_query(client: Client):
-    made = [client.create(f"s{number}") for number in range(7)]
-    response = client.get(BASE, params={"limit": 3, "x": "a b"})
+    made = [client.create(f"s{number}", title="Has a b in it") for number in range(7)]
+    response = client.get(BASE, params={"limit": 3, "q": "a b"})
     seen = [session["session_id"] for session in response.json()]
     while (target := link(response, "next")) is not None:
         assert "limit=3" in target
-        assert "x=a+b" in target
+        assert "q=a+b" in target
         assert target.count("cursor=") == 1
         response = client.get(target)
         seen += [session["session_id"] for session in response.json()]

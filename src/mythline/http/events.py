@@ -9,15 +9,15 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, format_sse_event
+from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from ..errors import MythlineError
 from ..models import SessionEvent
 from ..store import Store
 from . import life_schemas
 from .closed import CLOSED
 from .parameters import Sessions
-from .problems import LOG, problems
+from .problems import EXPECTED, LOG, problems
 from .route import ProblemRoute
 from .stopping import until_stopped
 
@@ -47,63 +47,63 @@ class Feed:
     """The events of a store, read by a task of its own, so that the wait for one can end early."""
 
     def __init__(self, events: AsyncGenerator[SessionEvent], stopped: asyncio.Event) -> None:
-        self._stopped = stopped
-        self._queue: asyncio.Queue[SessionEvent] = asyncio.Queue(AHEAD)
+        self._error: Exception | None = None
+        self._queue: asyncio.Queue[SessionEvent | None] = asyncio.Queue(AHEAD)
         self._reader = asyncio.create_task(self._read(events))
         self._stop = asyncio.create_task(stopped.wait())
         self._next = asyncio.create_task(self._queue.get())
 
     async def _read(self, events: AsyncGenerator[SessionEvent]) -> None:
-        async with aclosing(events):
-            async for event in events:
-                await self._queue.put(event)
+        """Put events in the queue, and `None` after the last."""
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    await self._queue.put(event)
+        except Exception as error:
+            self._error = error
+        await self._queue.put(None)
 
     async def begin(self) -> None:
         """Wait a moment for the first event.
 
         Raises:
             MythlineError: If the store refuses to give events.
+            HTTPException: 500, if something else goes wrong; it is logged.
         """
         await self._wait(PATIENCE)
-        if self._reader.done() and not self._next.done():
-            self._reader.result()
+        if isinstance(self._error, EXPECTED):
+            raise self._error
+        if self._error is not None:
+            self._log()
+            raise HTTPException(500)
 
     async def frames(self) -> AsyncGenerator[bytes]:
         """The stream, until the client leaves, the store is closed or the server stops."""
         yield format_sse_event(comment="Events of Mythline", retry=RETRY)
-        while not self._stopped.is_set():
+        while not self._stop.done():
             await self._wait(HEARTBEAT)
             if self._next.done():
                 event = self._next.result()
+                if event is None:
+                    self._log()
+                    return
                 self._next = asyncio.create_task(self._queue.get())
                 yield _frame(event)
-            elif self._reader.done():
-                self._log()
-                return
-            elif not self._stopped.is_set():
+            elif not self._stop.done():
                 yield format_sse_event(comment="")
 
     async def _wait(self, seconds: float) -> None:
-        waiting = {self._next, self._reader, self._stop}
+        waiting = {self._next, self._stop}
         await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     def _log(self) -> None:
-        try:
-            self._reader.result()
-        except MythlineError as error:  # the client connects again, and is told then
-            LOG.error("%s", error, exc_info=error)
+        if self._error is not None:  # the client connects again, and is told then
+            LOG.error("Events ended: %s", self._error, exc_info=self._error)
 
     def end(self) -> None:
         """Let go of everything, in whatever state it is."""
-        self._reader.add_done_callback(_look)
         for task in (self._next, self._stop, self._reader):
             task.cancel()
-
-
-def _look(task: asyncio.Task[None]) -> None:
-    """Nobody is left to hear of an error, which asyncio would complain about."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _frame(event: SessionEvent) -> bytes:
