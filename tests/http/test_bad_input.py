@@ -32,8 +32,16 @@ ROUTES = [
     ("GET", "/messages"),
     ("POST", "/messages"),
     ("GET", "/export"),
+    ("PATCH", ""),
+    ("GET", "/branches"),
+    ("POST", "/branch"),
+    ("POST", "/fork"),
+    ("POST", "/restore"),
 ]
 """The routes with the id of a session, after it. `exists` answers for any id."""
+
+WORDS = {"latest", "search", "trash", "events"}
+"""Reserved words that are paths, and so answer for themselves."""
 
 BAD_IDS = [
     "..",
@@ -80,7 +88,9 @@ def listing(place: Path) -> list[str]:
 
 
 def send(client: Client, method: str, path: str) -> Any:
-    body = {"messages": turn("Hello")} if method == "POST" else None
+    body: Any = None
+    if method in ("POST", "PATCH"):
+        body = {"messages": turn("Hello")} if path.endswith("/messages") else {"entry_id": "e"}
     return client.request(method, path, json=body)
 
 
@@ -101,12 +111,9 @@ def test_ids_that_are_none_on_every_route(client: Client, place: Path, method: s
 
 @pytest.mark.parametrize(("method", "rest"), ROUTES)
 def test_reserved_words_are_no_ids(idle: Client, method: str, rest: str):
-    for word in sorted(RESERVED):
+    for word in sorted(RESERVED if rest else RESERVED - WORDS):
         response = send(idle, method, f"{BASE}/{word}{rest}")
-        if (method, rest, word) == ("GET", "", "latest"):
-            assert response.json()["detail"] == "There are no sessions yet. Create one."
-        else:
-            assert response.status_code in (404, 405), (word, response.status_code)
+        assert response.status_code in (404, 405), (word, response.status_code)
     assert idle.ids() == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from html import escape
 from itertools import chain
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -12,6 +13,7 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from ..formats import render_html
 from ..messages import dump_plain
 from ..models import Attachment, HistoryPage, StoredEntry, Transcript, TranscriptItem
 from ..sessions import AgentSessions
@@ -122,13 +124,15 @@ def _gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(piece)
 
 
-def transcript_parts(session_id: str, title: str | None, transcript: Transcript) -> Iterator[bytes]:
-    """A transcript as `schemas.Transcript`."""
+def transcript_parts(
+    session_id: str, title: str | None, transcript: Transcript, *, as_html: bool = False
+) -> Iterator[bytes]:
+    """A transcript as `schemas.Transcript`, its `content` as it is or as HTML."""
     page = transcript.history
     start = {"session_id": session_id, "title": title, "revision": page.revision}
     yield _opening(start)
     for index, item in enumerate(transcript.items):
-        yield (b",\n" if index else b"\n") + _json(_shown(item))
+        yield (b",\n" if index else b"\n") + _json(_shown(item, as_html))
     yield _closing(page)
 
 
@@ -158,10 +162,10 @@ def _with_id(entry: StoredEntry) -> bytes:
     return b'{"entry_id":' + _json(entry.entry_id) + b"," + body[1:]
 
 
-def _shown(item: TranscriptItem) -> dict[str, Any]:
+def _shown(item: TranscriptItem, as_html: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "role": item.role,
-        "content": item.content,
+        "content": _html(item) if as_html else item.content,
         "entry_id": item.entry_id,
         "timestamp": item.timestamp,
         "attachments": [_described(attachment) for attachment in item.attachments],
@@ -171,6 +175,13 @@ def _shown(item: TranscriptItem) -> dict[str, Any]:
     if item.tool_call_id is not None:
         shown["tool_call_id"] = item.tool_call_id
     return shown
+
+
+def _html(item: TranscriptItem) -> str:
+    """Text as Markdown; what went to a tool and came from it as it is."""
+    if item.role in ("tool-call", "tool-return"):
+        return f"<pre><code>{escape(item.content)}</code></pre>\n"
+    return render_html(item.content)
 
 
 def _described(attachment: Attachment) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Which store, owner and agent they serve is in the request's state: see `router.s
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
@@ -111,6 +112,10 @@ async def get_session(
         list[str] | None,
         Query(description="What else to show: `tools`, `thinking`, `system`; commas between."),
     ] = None,
+    render: Annotated[
+        Literal["html"] | None,
+        Query(description="`content` as HTML: its Markdown, without anything that could do harm."),
+    ] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """What a person reads of a session, oldest first.
@@ -126,7 +131,10 @@ async def get_session(
     title = (await sessions.info(session_id)).title
     page = found.history
     headers = answers.tagged(page.revision) | answers.page_links(request, page)
-    return answers.in_pieces(answers.transcript_parts(session_id, title, found), headers)
+    parts = answers.transcript_parts(session_id, title, found, as_html=render == "html")
+    if render is None:
+        return answers.in_pieces(parts, headers)
+    return await asyncio.to_thread(answers.in_pieces, parts, headers)  # it takes its time
 
 
 @routes.get("/sessions/{session_id}/exists", responses=problems())
