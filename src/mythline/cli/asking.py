@@ -1,0 +1,70 @@
+"""Asking before something is lost, and showing how far long work is."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Generator
+
+import typer
+
+from ..errors import InvalidInput
+from .output import plain
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on if the person says so.
+
+    Args:
+        question: What would be done.
+        yes: Whether `--yes` has answered it.
+
+    Raises:
+        InvalidInput: If nobody can be asked, as in a pipe.
+        typer.Exit: With 1, if the answer is no.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InvalidInput(f"{question} Nobody can be asked here; say --yes to do it.")
+    sys.stderr.write(f"{plain(question)} [y/N] ")
+    sys.stderr.flush()
+    with _interruptible():
+        answer = sys.stdin.readline()
+    if answer.strip().lower() not in ("y", "yes"):
+        sys.stderr.write("Nothing was done.\n")
+        raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Generator[None]:
+    """Let Ctrl-C end a wait for input: the event loop's own handler only takes note of it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int | None) -> Generator[Callable[[int], None]]:
+    """A bar on stderr, on a terminal and if there is more than one step; gives how to go on.
+
+    Args:
+        what: What is done.
+        total: Of how many steps, or `None` if nobody knows.
+    """
+    if not sys.stderr.isatty() or (total is not None and total < 2):
+        yield lambda _: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+    from .output import console
+
+    columns = [SpinnerColumn(), TextColumn("{task.description}")]
+    if total is not None:
+        columns += [BarColumn(), MofNCompleteColumn()]
+    with Progress(*columns, console=console(sys.stderr), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda steps: bar.advance(task, steps)

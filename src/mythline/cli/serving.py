@@ -1,0 +1,75 @@
+"""`mythline serve`."""
+
+from __future__ import annotations
+
+import os
+from ipaddress import ip_address
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import InvalidInput
+from .options import StoreOption
+
+
+def serve(
+    store: StoreOption = None,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="The address to bind.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, metavar="N", help="The port to bind.")
+    ] = 8000,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A host name to answer to, besides localhost. Repeatable."
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option(help="Bind another address than loopback, open to all who reach it.")
+    ] = False,
+) -> None:
+    """Serve the HTTP API over a directory of sessions.
+
+    Example: mythline serve --store ./sessions --port 8080
+    """
+    if not _is_loopback(host) and not insecure:
+        raise InvalidInput(
+            f"There is no authentication yet, and {host} can be reached by others. "
+            "Bind 127.0.0.1, or say --insecure if whoever reaches it may read and delete all."
+        )
+    from granian.constants import Interfaces
+    from granian.server import Server
+
+    from ..opening import default_location
+
+    os.environ["MYTHLINE_STORE"] = store or default_location()
+    if allow_host:
+        os.environ["MYTHLINE_ALLOWED_HOSTS"] = ",".join(allow_host)
+    shown = f"[{host}]" if ":" in host else host
+    typer.echo(f"Mythline serves {os.environ['MYTHLINE_STORE']} at http://{shown}:{port}/docs")
+    Server(
+        "mythline.http.app:create_app",
+        factory=True,
+        interface=Interfaces.ASGI,
+        address=host,
+        port=port,
+        log_dictconfig=LOGGING,
+    ).serve()
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether an address to bind is reached from this machine alone."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+LOGGING: dict[str, Any] = {
+    "loggers": {
+        "_granian": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        "mythline": {"handlers": ["console"], "level": "INFO", "propagate": False},
+    }
+}

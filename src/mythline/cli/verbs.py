@@ -1,0 +1,69 @@
+"""What all verbs have in common: their options, the store that is open while they work."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Concatenate, ParamSpec
+
+from .options import AgentOption, JsonOption, OwnerOption, StoreOption
+from .place import Place, store_at
+
+P = ParamSpec("P")
+After = Callable[[], None] | None
+"""What a verb leaves to be done when the store is closed: printing what a person reads slowly."""
+
+
+def verb(
+    *, makes: bool = False, agent: bool = True
+) -> Callable[[Callable[Concatenate[Place, P], Awaitable[After]]], Callable[..., None]]:
+    """A command out of a coroutine function that is given a `Place` and its own parameters.
+
+    The command has `--store`, `--agent`, `--owner` and `--json` besides.
+
+    Args:
+        makes: Whether the store is made where none is.
+        agent: Whether it has `--agent` and `--owner`.
+    """
+    shared: dict[str, Any] = {"store": StoreOption}
+    if agent:
+        shared |= {"agent": AgentOption, "owner": OwnerOption}
+    shared |= {"as_json": JsonOption}
+
+    def decorate(
+        function: Callable[Concatenate[Place, P], Awaitable[After]],
+    ) -> Callable[..., None]:
+        @functools.wraps(function)
+        def command(**given: Any) -> None:
+            options = {name: given.pop(name) for name in shared}
+
+            async def work() -> After:
+                async with store_at(options["store"], make=makes) as store:
+                    place = Place(
+                        store, options.get("owner"), options.get("agent"), options["as_json"]
+                    )
+                    return await function(place, **given)
+
+            after = asyncio.run(work())
+            if after is not None:
+                after()
+
+        own = inspect.signature(function, eval_str=True)
+        _, *parameters = own.parameters.values()
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+        parameters += [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=False if name == "as_json" else None,
+                annotation=annotation,
+            )
+            for name, annotation in shared.items()
+        ]
+        command.__signature__ = own.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue, reportFunctionMemberAccess]
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        return command
+
+    return decorate
