@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any, Final
+from io import TextIOWrapper
+from typing import Annotated, Any, Final, cast
 
 import typer
 
@@ -28,7 +29,6 @@ from .output import note
 app = typer.Typer(
     name="mythline",
     help="Sessions for Pydantic AI agents.",
-    no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help is there twice as fast, and can be copied
@@ -62,7 +62,7 @@ VERBS: Final[dict[str, tuple[Any, str]]] = {
 for _name, (_verb, _about) in VERBS.items():
     app.command(name=_name, short_help=_about)(_verb)
 
-_UsageError: Final = typer.BadParameter.__mro__[1]
+_UsageError: Final = cast("type[Exception]", typer.BadParameter.__mro__[1])
 """What Typer raises for all wrong usage; it has no public name."""
 
 INTERRUPTED: Final = 130
@@ -77,8 +77,9 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -87,6 +88,8 @@ def options(
     ] = False,
 ) -> None:
     """Sessions for Pydantic AI agents."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
@@ -96,7 +99,7 @@ def main() -> None:
     interrupted; 141 when who reads the output is gone. An error is one line on stderr.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal of another encoding
     sys.exit(_run())
 

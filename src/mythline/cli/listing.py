@@ -114,8 +114,8 @@ async def list_sessions(
         )
     else:
         print_table(
-            ["session", "agent", "messages", "modified", "title"],
-            [[*_named(one), when(one.last_modified), _described(one)] for one in found],
+            ["session", "agent", "messages", "modified", "title", "tags"],
+            [[*_named(one), when(one.last_modified), one.title or "", marks(one)] for one in found],
             shorten="title",
         )
 
@@ -124,11 +124,10 @@ def _named(info: SessionInfo) -> list[str]:
     return [info.session_id, info.agent_id, str(info.message_count)]
 
 
-def _described(info: SessionInfo) -> str:
-    """The title, after it the tags and what is special."""
-    words = [info.title or "", *(f"#{tag}" for tag in info.tags)]
-    words += [name for name in ("pinned", "archived") if getattr(info, name)]
-    return "  ".join(word for word in words if word)
+def marks(info: SessionInfo) -> str:
+    """Its tags, and what is special about it."""
+    words = [f"#{tag}" for tag in info.tags]
+    return "  ".join(words + [name for name in ("pinned", "archived") if getattr(info, name)])
 
 
 async def _found(place: Place, listing: Listing, most: int | None) -> list[SessionInfo]:

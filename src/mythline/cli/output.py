@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import IO, TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +64,7 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
-def has_colour(stream: TextIO) -> bool:
+def has_colour(stream: IO[str]) -> bool:
     """Whether what is written to `stream` may be coloured (https://no-color.org)."""
     return (
         stream.isatty()
@@ -73,14 +73,14 @@ def has_colour(stream: TextIO) -> bool:
     )
 
 
-def console(stream: TextIO | None = None, *, coloured: bool | None = None) -> Console:
+def console(stream: IO[str] | None = None, *, coloured: bool | None = None) -> Console:
     """A rich console that writes text as it is: no markup, no emoji codes, no guessing."""
     from rich.console import Console
 
-    stream = stream or sys.stdout
-    coloured = has_colour(stream) if coloured is None else coloured
+    out = sys.stdout if stream is None else stream
+    coloured = has_colour(out) if coloured is None else coloured
     return Console(
-        file=stream,
+        file=out,
         force_terminal=coloured,
         color_system="auto" if coloured else None,
         markup=False,

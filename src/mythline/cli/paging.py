@@ -11,11 +11,11 @@ import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import PurePath
-from typing import TextIO
+from typing import IO
 
 
 @contextlib.contextmanager
-def paged(wanted: bool) -> Generator[TextIO]:
+def paged(wanted: bool) -> Generator[IO[str]]:
     """Where to write: into a pager on a terminal, if it is wanted; else to stdout.
 
     The pager is `MYTHLINE_PAGER` of the environment, else `PAGER`, else `less`; an empty one and

@@ -6,11 +6,12 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import EntryNotFound, SessionNotFound
+from .listing import marks
 from .options import SessionArgument
 from .output import (
     ago,
@@ -164,10 +165,8 @@ def _head(info: SessionInfo) -> Iterator[str]:
     yield plain(info.title or info.session_id)
     what = [info.session_id, info.agent_id, number(info.message_count, "message")]
     yield "  ".join([*what, f"{local(info.last_modified)} ({ago(info.last_modified)})"])
-    words = [f"#{plain(tag)}" for tag in info.tags]
-    words += [name for name in ("pinned", "archived") if getattr(info, name)]
-    if words:
-        yield "  ".join(words)
+    if words := marks(info):
+        yield plain(words)
 
 
 def _speaker(item: TranscriptItem) -> str:
@@ -205,7 +204,7 @@ def _as_lines(info: SessionInfo, items: Iterable[TranscriptItem]) -> Iterator[st
             yield f"  {line}" if line else ""
 
 
-def _write_coloured(out: TextIO, info: SessionInfo, items: Iterable[TranscriptItem]) -> None:
+def _write_coloured(out: IO[str], info: SessionInfo, items: Iterable[TranscriptItem]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 

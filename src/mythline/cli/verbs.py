@@ -38,13 +38,14 @@ def verb(
         @functools.wraps(function)
         def command(**given: Any) -> None:
             options = {name: given.pop(name) for name in shared}
+            bound: Callable[[Place], Awaitable[After]] = functools.partial(function, **given)
 
             async def work() -> After:
                 async with store_at(options["store"], make=makes) as store:
                     place = Place(
                         store, options.get("owner"), options.get("agent"), options["as_json"]
                     )
-                    return await function(place, **given)
+                    return await bound(place)
 
             after = asyncio.run(work())
             if after is not None:
@@ -62,7 +63,7 @@ def verb(
             )
             for name, annotation in shared.items()
         ]
-        command.__signature__ = own.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue, reportFunctionMemberAccess]
+        command.__signature__ = own.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
         command.__annotations__ = {p.name: p.annotation for p in parameters}
         return command
 
