@@ -70,6 +70,7 @@ async def branches(place: Place, session: SessionArgument) -> None:
                 for one in listed
             ],
             shorten="preview",
+            spare=("own", "messages"),
         )
 
 

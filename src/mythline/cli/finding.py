@@ -122,7 +122,9 @@ def _print_hits(hits: tuple[SearchHit, ...]) -> None:
         where = [hit.agent_id, hit.role, when(hit.timestamp)]
         where += [] if hit.is_current else ["in a branch"]
         paper.print(head.append("  " + "  ".join(where), "not bold dim"))
-        paper.print(Padding(marked(hit.snippet, hit.marks, "bold yellow"), (0, 0, 0, 2)))
+        paper.print(
+            Padding(marked(hit.snippet, hit.marks, "bold yellow"), (0, 0, 0, 2), expand=False)
+        )
         paper.print(Text(f"  {_opening(hit)}", "dim"), soft_wrap=True)
 
 

@@ -111,12 +111,14 @@ async def list_sessions(
                 for one in found
             ],
             shorten="title",
+            spare=("messages", "purged", "agent"),
         )
     else:
         print_table(
             ["session", "agent", "messages", "modified", "title", "tags"],
             [[*_named(one), when(one.last_modified), one.title or "", marks(one)] for one in found],
             shorten="title",
+            spare=("tags", "messages", "agent"),
         )
 
 

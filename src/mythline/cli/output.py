@@ -23,6 +23,8 @@ _UNSAFE: Final = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+LEAST: Final = 12
+"""Columns of a terminal that a shortened cell gets at least."""
 _SPACES: Final = frozenset("\t\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
 
 
@@ -91,7 +93,11 @@ def console(stream: IO[str] | None = None, *, coloured: bool | None = None) -> C
 
 
 def print_table(
-    columns: Sequence[str], lines: Sequence[Sequence[str]], *, shorten: str | None = None
+    columns: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    *,
+    shorten: str | None = None,
+    spare: Sequence[str] = (),
 ) -> None:
     """A table as wide as the terminal; in a pipe, one line a row with tabs between, all of it.
 
@@ -99,23 +105,34 @@ def print_table(
         columns: Their names, which a pipe doesn't get.
         lines: A text for each column.
         shorten: The column that is cut where there is no room; all others are folded.
+        spare: Columns that a narrow terminal doesn't get, the first to go first.
     """
     if not sys.stdout.isatty():
         for line in lines:
             print_line("\t".join(map(plain, line)))
         return
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
+    paper = console()
+    cells = {name: [plain(line[place]) for line in lines] for place, name in enumerate(columns)}
+    widths = {name: max(map(cell_len, (name, *texts))) for name, texts in cells.items()}
+    if shorten is not None:
+        for name in (*spare, ""):
+            taken = sum(widths.values()) - widths[shorten] + 2 * (len(widths) - 1)
+            room = paper.width - taken
+            if name == "" or room >= min(LEAST, widths[shorten]):
+                widths[shorten] = max(room, LEAST)
+                break
+            del widths[name]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        if column == shorten:
-            table.add_column(column, overflow="ellipsis", no_wrap=True, ratio=1)
-        else:
-            table.add_column(column, overflow="fold", no_wrap=column not in ("session", "agent"))
-    for line in lines:
-        table.add_row(*(Text(plain(cell)) for cell in line))
-    console().print(table)
+    for name, width in widths.items():
+        cut = name == shorten
+        table.add_column(name, overflow="ellipsis" if cut else "fold", no_wrap=cut, max_width=width)
+    for row in zip(*(cells[name] for name in widths), strict=True):
+        table.add_row(*map(Text, row))
+    paper.print(table)
 
 
 def marked(text: str, marks: Sequence[tuple[int, int]], style: str) -> Text:

@@ -218,7 +218,7 @@ def _write_coloured(out: IO[str], info: SessionInfo, items: Iterable[TranscriptI
         speaker = Text(_speaker(item), ROLES[item.role])
         paper.print(speaker.append(f"  {_time(item)}", "not bold dim"))
         style = "" if item.role in ("user", "assistant") else "dim"
-        paper.print(Padding(Text("\n".join(_body(item)), style), (0, 0, 0, 2)))
+        paper.print(Padding(Text("\n".join(_body(item)), style), (0, 0, 0, 2), expand=False))
 
 
 def _rows() -> int:

@@ -54,7 +54,7 @@ async def delete(
             raise SessionNotFound(found.session_id)
         return "purged" if for_good else "deleted"
 
-    results = await _each(place, sessions or [], place.find, how, one, yes=yes)
+    results = await _each(place, sessions or [], place.find, one, "Deleting", how, yes=yes)
     _report(place, results)
 
 
@@ -96,7 +96,7 @@ async def restore(
         from ..ids import check_session_id
 
         check_session_id(session_id)
-    _report(place, await _each(place, sessions, place.find_deleted, "", one, yes=True))
+    _report(place, await _each(place, sessions, place.find_deleted, one, "Restoring"))
 
 
 @verb()
@@ -135,7 +135,8 @@ async def purge(
         await place.store.delete(place.key(found), permanent=True)
         return "purged"
 
-    _report(place, await _each(place, sessions or [], place.find_deleted, how, one, yes=yes))
+    results = await _each(place, sessions or [], place.find_deleted, one, "Purging", how, yes=yes)
+    _report(place, results)
 
 
 def _check_chosen(sessions: Sequence[str] | None, everything: bool) -> None:
@@ -147,12 +148,13 @@ async def _each(
     place: Place,
     texts: Sequence[str],
     find: Callable[[str], Awaitable[SessionInfo]],
-    question: str,
     do: Callable[[SessionInfo], Awaitable[str]],
+    doing: str,
+    question: str | None = None,
     *,
-    yes: bool,
+    yes: bool = False,
 ) -> list[dict[str, Any]]:
-    """Find sessions, ask about all of them, and do something with each; what became of each."""
+    """Find sessions, ask about all if there is a question, and do it; what became of each."""
     results: list[dict[str, Any]] = []
     found: dict[tuple[str, str], SessionInfo] = {}
     for text in texts:
@@ -163,9 +165,9 @@ async def _each(
         else:
             found[info.agent_id, info.session_id] = info
     chosen = list(found.values())
-    if chosen:
+    if chosen and question is not None:
         confirm(question.format(_named(chosen)), yes=yes)
-    with progress("Working", len(chosen)) as advance:
+    with progress(doing, len(chosen)) as advance:
         for start in range(0, len(chosen), TOGETHER):
             some = chosen[start : start + TOGETHER]
             answers = await asyncio.gather(*map(do, some), return_exceptions=True)
@@ -293,7 +295,8 @@ async def _print_pruned(place: Place, found: dict[str, Pruned]) -> None:
             words = [when(info.last_modified), size(info.size), info.title or ""]
             lines.append([session_id, agent_id, *words])
     if lines:
-        print_table(["session", "agent", "modified", "size", "title"], lines, shorten="title")
+        columns = ["session", "agent", "modified", "size", "title"]
+        print_table(columns, lines, shorten="title", spare=("size", "agent"))
 
 
 def _print_pruned_json(found: dict[str, Pruned], *, dry_run: bool) -> None:

@@ -72,7 +72,7 @@ def _print_finding(finding: Finding) -> None:
     paper = console()
     colour = {"fixed": "green", "can be fixed": "yellow", "wrong": "red"}[state]
     paper.print(Text(head, f"bold {colour}"))
-    paper.print(Padding(Text(plain(finding.explanation)), (0, 0, 0, 2)))
+    paper.print(Padding(Text(plain(finding.explanation)), (0, 0, 0, 2), expand=False))
 
 
 @verb(agent=False)
