@@ -106,7 +106,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="mythline", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except MythlineError as error:

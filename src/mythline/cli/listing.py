@@ -10,7 +10,7 @@ import typer
 
 from ..operations import Listing, Order
 from .output import fields_of, print_json, print_line, print_table, when
-from .place import PAGE, Place
+from .place import PAGE, TRASH_HINT, Place
 from .verbs import verb
 
 if TYPE_CHECKING:
@@ -102,7 +102,10 @@ async def list_sessions(
         names = (*LISTED, "deleted", "purges") if trash else LISTED
         print_json([fields_of(info, names) for info in found])
     elif not found:
-        print_line("The trash is empty." if trash else NOTHING)
+        if trash:
+            print_line("Nothing is in the trash." + ("" if place.agent else f" {TRASH_HINT}"))
+        else:
+            print_line(NOTHING)
     elif trash:
         print_table(
             ["session", "agent", "messages", "deleted", "purged", "title"],

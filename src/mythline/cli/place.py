@@ -20,6 +20,7 @@ LATEST: Final = "latest"
 SHOWN: Final = 10
 """Candidates that a message names."""
 PAGE: Final = 1000
+TRASH_HINT: Final = "An agent without other sessions has to be named with --agent."
 
 
 class Refused(MythlineError):
@@ -135,7 +136,7 @@ class Place:
                     exact.append(info)
         elif text not in RESERVED:
             check_session_id(text)
-        return self._only(text, exact or await self._starting(text), "no session")
+        return self._only(text, exact or await self._starting(text))
 
     async def find_deleted(self, text: str) -> SessionInfo:
         """The session in the trash that an id or the start of one means; as `find`.
@@ -149,7 +150,7 @@ class Place:
         newest: dict[tuple[str, str], SessionInfo] = {}
         for info in found:
             newest.setdefault((info.agent_id, info.session_id), info)
-        return self._only(text, list(newest.values()), "no deleted session")
+        return self._only(text, list(newest.values()), trash=True)
 
     async def _latest(self) -> SessionInfo:
         newest = [
@@ -172,12 +173,16 @@ class Place:
             ]
         return [info for info in self._known[trash] if info.session_id.startswith(text)]
 
-    def _only(self, text: str, found: Sequence[SessionInfo], none: str) -> SessionInfo:
+    def _only(
+        self, text: str, found: Sequence[SessionInfo], *, trash: bool = False
+    ) -> SessionInfo:
         if len(found) == 1:
             return found[0]
         if not found:
             of_agent = f" of the agent {self.agent!r}" if self.agent else ""
-            raise Refused(f"There is {none} {text!r}{of_agent}. `mythline list` shows all.")
+            where = f"in the trash{of_agent}" if trash else f"here{of_agent}"
+            hint = TRASH_HINT if trash and not self.agent else "`mythline list` shows all."
+            raise Refused(f"There is no session {text!r} {where}. {hint}")
         names = _listed([f"{info.session_id} ({info.agent_id})" for info in found])
         if len({info.session_id for info in found}) == 1:
             raise Refused(f"Several agents have {text!r}: {names}. Name one with --agent.")

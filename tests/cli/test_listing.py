@@ -1,0 +1,146 @@
+"""`mythline agents` and `mythline list`."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .support import invoke, terminal
+
+NEWEST = [
+    ("shared", "writer"),
+    ("draft", "writer"),
+    ("shared", "researcher"),
+    ("road-3", "researcher"),
+    ("road-2", "researcher"),
+    ("road-1", "researcher"),
+]
+
+
+def test_agents(folder: Path):
+    found = invoke("agents", "--store", folder, "--json").json
+    assert [(item["agent_id"], item["session_count"]) for item in found] == [
+        ("researcher", 4),
+        ("writer", 2),
+    ]
+    assert all(item["last_modified"].endswith("Z") for item in found)
+    rows = invoke("agents", "--store", folder).rows
+    assert [row[:2] for row in rows] == [["researcher", "4"], ["writer", "2"]]
+    only = invoke("agents", "--agent", "writer", "--store", folder).rows
+    assert [row[0] for row in only] == ["writer"]
+
+
+def test_agents_of_an_owner(folder: Path):
+    rows = invoke("agents", "--owner", "alice", "--store", folder).rows
+    assert [row[:2] for row in rows] == [["researcher", "1"]]
+
+
+def test_list_shows_the_newest_first_of_all_agents(folder: Path):
+    rows = invoke("list", "--store", folder).rows
+    assert [(row[0], row[1]) for row in rows] == NEWEST
+    assert [row[2] for row in rows] == ["0", "0", "4", "2", "2", "2"]
+    assert {len(row) for row in rows} == {6}
+    assert rows[4][4:] == ["The old road, part 2", "#lore"]
+
+
+def test_list_as_json(folder: Path):
+    found = invoke("list", "--agent", "researcher", "--limit", "3", "--store", folder, "--json")
+    items = found.json
+    assert [item["session_id"] for item in items] == ["shared", "road-3", "road-2"]
+    assert items[2] | {"created": "", "last_modified": "", "size": 0} == {
+        "session_id": "road-2",
+        "agent_id": "researcher",
+        "last_modified": "",
+        "message_count": 2,
+        "title": "The old road, part 2",
+        "preview": "It is long.",
+        "tags": ["lore"],
+        "pinned": False,
+        "archived": False,
+        "size": 0,
+        "created": "",
+    }
+    assert items[2]["last_modified"].endswith("Z")
+
+
+def test_an_owner_sees_their_own(folder: Path):
+    found = invoke("list", "--owner", "alice", "--store", folder).rows
+    assert [row[4] for row in found] == ["Alice's"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--tag", "lore"), ["road-2"]),
+        (("--text", "PART 3"), ["road-3"]),
+        (("--archived",), ["road-1"]),
+        (("--limit", "1"), ["shared"]),
+        (("--all", "--limit", "5"), ["shared", "draft", "shared", "road-3", "road-2"]),
+        (("--all",), ["shared", "draft", "shared", "road-3", "road-2", "road-1"]),
+        (("--pinned-first", "--limit", "2"), ["road-2", "shared"]),
+        (("--order", "created", "--agent", "researcher"), ["shared", "road-3", "road-2"]),
+        (("--order", "title", "--text", "part"), ["road-2", "road-3"]),
+    ],
+)
+def test_what_is_listed(options: tuple[str, ...], expected: list[str], folder: Path):
+    invoke("update", "road-1", "--archive", "--store", folder)
+    invoke("update", "road-2", "--pin", "--store", folder)
+    found = invoke("list", *options, "--store", folder).rows
+    assert [row[0] for row in found] == expected
+
+
+def test_pages_of_a_long_list_are_put_together(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("mythline.cli.listing.PAGE", 2)
+    assert [tuple(row[:2]) for row in invoke("list", "--all", "--store", folder).rows] == NEWEST
+    for order in ("recent", "created", "title"):
+        found = invoke("list", "--order", order, "--all", "--store", folder, "--json").json
+        assert len(found) == len(NEWEST)
+
+
+def test_the_trash(folder: Path):
+    assert "Nothing" in invoke("list", "--trash", "--store", folder).out
+    invoke("delete", "road-1", "draft", "--yes", "--store", folder)
+    found = invoke("list", "--trash", "--store", folder, "--json").json
+    assert {item["session_id"] for item in found} == {"road-1", "draft"}
+    assert all(item["deleted"] < item["purges"] for item in found)
+    assert {row[0] for row in invoke("list", "--trash", "--store", folder).rows} == {
+        "road-1",
+        "draft",
+    }
+
+
+def test_an_empty_store_has_no_sessions_yet(tmp_path: Path):
+    ran = invoke("list", "--store", tmp_path)
+    assert (ran.code, ran.out) == (0, "No sessions yet.\n")
+    assert invoke("list", "--store", tmp_path, "--json").json == []
+
+
+@pytest.mark.parametrize("columns", [30, 60, 80, 130])
+def test_a_table_is_as_wide_as_the_terminal(columns: int, folder: Path):
+    invoke("rename", "draft", "日本語 " + "long " * 30, "--store", folder)
+    ran = terminal("list", "--store", folder, columns=columns, NO_COLOR="1")
+    assert max(map(len, ran.out.splitlines())) <= columns
+    assert "…" in ran.out
+    assert all(name in ran.out for name in ("session", "title", "road-1"))
+    assert ("messages" in ran.out) == (columns >= 80)
+    assert ("ago" in ran.out) or ("just now" in ran.out)
+
+
+@pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("show", "shared"), ("info",)])
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_nothing_that_was_said_steers_a_terminal(
+    words: tuple[str, ...], on_terminal: bool, folder: Path
+):
+    if words == ("info",):
+        words = ("info", "shared")
+    if words[0] != "list":
+        words = (*words, "--agent", "researcher")
+    if words[0] == "show":
+        words = (*words, "--include", "tools,thinking,system")
+    run = terminal if on_terminal else invoke
+    shown = run(*words, "--store", folder).out
+    assert "steers" in shown
+    coloured = on_terminal and "--json" not in words and words[0] != "info"
+    assert ("\x1b" in shown) == coloured
+    rest = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert not set(rest) & set("\x1b\x07\x9b\u202e\x08")
