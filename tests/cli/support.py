@@ -78,8 +78,7 @@ def invoke(*arguments: object, stdin: bytes = b"") -> Ran:
         try:
             cli.main()
         except SystemExit as end:
-            assert isinstance(end.code, int)
-            code = end.code
+            code = int(end.code or 0)
     return Ran(code, *(_written(stream) for stream in (out, err)))
 
 

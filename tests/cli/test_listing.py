@@ -122,8 +122,8 @@ def test_a_table_is_as_wide_as_the_terminal(columns: int, folder: Path):
     assert max(map(len, ran.out.splitlines())) <= columns
     assert "…" in ran.out
     assert all(name in ran.out for name in ("session", "title", "road-1"))
-    assert ("messages" in ran.out) == (columns >= 80)
-    assert ("ago" in ran.out) or ("just now" in ran.out)
+    assert ("messages" in ran.out) == (columns > 30)
+    assert "now" in ran.out
 
 
 @pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("show", "shared"), ("info",)])
@@ -137,8 +137,8 @@ def test_nothing_that_was_said_steers_a_terminal(
         words = (*words, "--agent", "researcher")
     if words[0] == "show":
         words = (*words, "--include", "tools,thinking,system")
-    run = terminal if on_terminal else invoke
-    shown = run(*words, "--store", folder).out
+    words = (*words, "--store", str(folder))
+    shown = (terminal(*words, columns=130) if on_terminal else invoke(*words)).out
     assert "steers" in shown
     coloured = on_terminal and "--json" not in words and words[0] != "info"
     assert ("\x1b" in shown) == coloured

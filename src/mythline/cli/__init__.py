@@ -25,6 +25,7 @@ from . import (
     upkeep,
 )
 from .output import note
+from .verbs import ReaderGone
 
 app = typer.Typer(
     name="mythline",
@@ -113,7 +114,7 @@ def _run() -> int:
         return _fail(str(error), exit_code(error))
     except _UsageError as error:
         return _fail(_usage(error), 2)
-    except BrokenPipeError:
+    except (ReaderGone, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except OSError as error:

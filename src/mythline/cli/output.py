@@ -79,9 +79,13 @@ def console(stream: IO[str] | None = None, *, coloured: bool | None = None) -> C
     """A rich console that writes text as it is: no markup, no emoji codes, no guessing."""
     from rich.console import Console
 
+    class Paper(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # noqa: PLE0704 - it is called where the error is handled
+
     out = sys.stdout if stream is None else stream
     coloured = has_colour(out) if coloured is None else coloured
-    return Console(
+    return Paper(
         file=out,
         force_terminal=coloured,
         color_system="auto" if coloured else None,

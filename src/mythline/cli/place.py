@@ -173,9 +173,7 @@ class Place:
             ]
         return [info for info in self._known[trash] if info.session_id.startswith(text)]
 
-    def _only(
-        self, text: str, found: Sequence[SessionInfo], *, trash: bool = False
-    ) -> SessionInfo:
+    def _only(self, text: str, found: Sequence[SessionInfo], *, trash: bool = False) -> SessionInfo:
         if len(found) == 1:
             return found[0]
         if not found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, ParamSpec
 
@@ -14,6 +15,10 @@ from .place import Place, store_at
 P = ParamSpec("P")
 After = Callable[[], None] | None
 """What a verb leaves to be done when the store is closed: printing what a person reads slowly."""
+
+
+class ReaderGone(Exception):
+    """Who read the output is gone, as `head` is when it has enough."""
 
 
 def verb(
@@ -47,9 +52,13 @@ def verb(
                     )
                     return await bound(place)
 
-            after = asyncio.run(work())
-            if after is not None:
-                after()
+            try:
+                after = asyncio.run(work())
+                if after is not None:
+                    after()
+                sys.stdout.flush()
+            except BrokenPipeError:  # Typer would make 1 of it
+                raise ReaderGone from None
 
         own = inspect.signature(function, eval_str=True)
         _, *parameters = own.parameters.values()

@@ -1,0 +1,116 @@
+"""`mythline export` and `mythline import`."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from .support import STEERING, invoke, process, terminal, turn
+
+
+def test_a_pipe_gets_the_array(folder: Path):
+    ran = process("export", "road-2", "--store", folder)
+    view = folder / "researcher" / "context_memory" / "road-2.json"
+    assert ran.out.encode() == view.read_bytes()
+    assert invoke("export", "road-2", "-o", "-", "--store", folder).out == ran.out
+
+
+def test_one_pipe_into_the_other(folder: Path):
+    exported = process("export", "road-2", "--store", folder)
+    ran = process(
+        *("import", "--agent", "copier", "--session-id", "copy", "--trusted", "--store", folder),
+        stdin=exported.out.encode(),
+    )
+    assert (ran.code, ran.out) == (0, "copy\n")
+    assert process("export", "copy", "--store", folder).out == exported.out
+
+
+def test_a_terminal_gets_a_file(folder: Path, tmp_path: Path):
+    place = tmp_path / "here"
+    place.mkdir()
+    shown = terminal("export", "road-2", "--store", folder, cwd=place)
+    assert (shown.code, shown.out) == (0, "road-2.json\n")
+    assert len(json.loads((place / "road-2.json").read_bytes())) == 2
+    assert [path.name for path in place.iterdir()] == ["road-2.json"]
+
+
+def test_a_terminal_that_asks_for_it_is_not_steered(folder: Path):
+    ran = terminal("export", "shared", "--agent", "researcher", "-o", "-", "--store", folder)
+    assert not set(ran.out) & set("\x1b\x07\x9b\u202e\x08")
+    said = json.loads(ran.out)[0]["parts"][1]["content"]
+    assert said == f"Where{STEERING} steers?"
+
+
+def test_several_go_to_a_directory(folder: Path, tmp_path: Path):
+    words = ("export", "road-1", "road-2", "road-1", "-o", tmp_path / "out", "--store", folder)
+    found = invoke(*words, "--json").json
+    assert [one["session_id"] for one in found] == ["road-1", "road-2"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "road-1.json",
+        "road-2.json",
+    ]
+    mode = stat.S_IMODE((tmp_path / "out" / "road-1.json").stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert mode == 0o666 & ~umask
+
+
+def test_a_file_is_written_over_only_if_the_person_says_so(folder: Path, tmp_path: Path):
+    file = tmp_path / "out.json"
+    file.write_text("mine")
+    words = ("export", "road-1", "-o", file, "--store", folder)
+    assert invoke(*words).code == 2
+    assert terminal(*words, answer="n").code == 1
+    assert file.read_text() == "mine"
+    assert invoke(*words, "--yes").code == 0
+    assert json.loads(file.read_bytes())
+
+
+def test_a_file_that_cannot_be_written_is_one_line(folder: Path, tmp_path: Path):
+    ran = invoke("export", "road-1", "-o", tmp_path / "no" / "out.json", "--store", folder)
+    assert ran.code == 1
+    assert ran.err.count("\n") == 1
+
+
+def test_import_names_sessions_after_files(folder: Path, tmp_path: Path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.json").write_bytes(turn(name, "yes"))
+    ran = invoke(
+        *("import", tmp_path / "one.json", tmp_path / "two.json"),
+        *("--agent", "poet", "--store", folder),
+    )
+    assert ran.out == "one\ntwo\n"
+    assert invoke("info", "two", "--store", folder, "--json").json["agent_id"] == "poet"
+
+
+def test_one_bad_file_does_not_stop_the_others(folder: Path, tmp_path: Path):
+    (tmp_path / "good.json").write_bytes(turn("a", "b"))
+    (tmp_path / "bad.json").write_bytes(b"{")
+    (tmp_path / "bad name.json").write_bytes(turn("a", "b"))
+    names = [tmp_path / name for name in ("bad.json", "bad name.json", "none.json", "good.json")]
+    ran = invoke("import", *names, "--agent", "poet", "--store", folder, "--json")
+    assert ran.code == 1
+    assert [one["status"] for one in ran.json] == ["failed", "failed", "failed", "imported"]
+    assert ran.err.count("\n") == 3
+    assert [row[0] for row in invoke("list", "--agent", "poet", "--store", folder).rows] == ["good"]
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b"\xff"])
+def test_what_is_no_history_is_refused(data: bytes, folder: Path):
+    ran = invoke("import", "-", "--agent", "poet", "--store", folder, stdin=data)
+    assert ran.code == 2
+    assert ran.err.count("\n") == 1
+
+
+def test_an_id_that_is_taken(folder: Path):
+    def again(*options: str):
+        words = ("import", "--session-id", "road-1", "--agent", "researcher", "--store", folder)
+        return invoke(*words, *options, stdin=turn("Another way", "Yes."))
+
+    assert again().code == 1
+    assert again("--on-conflict", "rename").out == "road-1-2\n"
+    assert again("--on-conflict", "replace").out == "road-1\n"
+    known = invoke("info", "road-1", "--store", folder, "--json").json
+    assert len(known["branches"]) == 1
