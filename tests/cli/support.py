@@ -95,7 +95,7 @@ def terminal(
     lines: int = 24,
     interrupt: bool = False,
     cwd: Path | None = None,
-    **variables: str,
+    variables: Mapping[str, str] | None = None,
 ) -> Ran:
     """The command on a terminal. All that it shows is in `out`.
 

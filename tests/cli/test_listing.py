@@ -118,7 +118,7 @@ def test_an_empty_store_has_no_sessions_yet(tmp_path: Path):
 @pytest.mark.parametrize("columns", [30, 60, 80, 130])
 def test_a_table_is_as_wide_as_the_terminal(columns: int, folder: Path):
     invoke("rename", "draft", "日本語 " + "long " * 30, "--store", folder)
-    ran = terminal("list", "--store", folder, columns=columns, NO_COLOR="1")
+    ran = terminal("list", "--store", folder, columns=columns, variables={"NO_COLOR": "1"})
     assert max(map(len, ran.out.splitlines())) <= columns
     assert "…" in ran.out
     assert all(name in ran.out for name in ("session", "title", "road-1"))

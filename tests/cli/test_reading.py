@@ -85,7 +85,7 @@ def test_show_is_coloured_on_a_terminal(folder: Path):
     words = ("show", "road-2", "--store", folder)
     assert "\x1b[1;32muser" in terminal(*words).out
     for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
-        plain = terminal(*words, **{name: value}).out
+        plain = terminal(*words, variables={name: value}).out
         assert "\x1b" not in plain
         assert "It is long." in plain
 
@@ -95,27 +95,29 @@ PAGER = f"{sys.executable} -c \"import sys; print('PAGED', *sys.stdin.readlines(
 
 def test_what_is_longer_than_the_screen_is_paged(folder: Path):
     words = ("show", "road-2", "--store", folder)
-    long = {"lines": 4, "PAGER": PAGER}
-    assert "PAGED   It is long." in terminal(*words, **long).out.replace("\x1b[0m", "")
-    assert "PAGED" in terminal(*words, lines=4, PAGER="cat", MYTHLINE_PAGER=PAGER).out
-    for options, size in (
-        ({"lines": 24, "PAGER": PAGER}, ()),
-        (long | {"MYTHLINE_PAGER": ""}, ()),
-        (long | {"PAGER": "no-such-program --at-all"}, ()),
-        (long | {"PAGER": "'"}, ()),
-        (long, ("--no-pager",)),
+    paged = {"PAGER": PAGER}
+    shown = terminal(*words, lines=4, variables=paged).out
+    assert "PAGED   It is long." in shown.replace("\x1b[0m", "")
+    both = {"PAGER": "cat", "MYTHLINE_PAGER": PAGER}
+    assert "PAGED" in terminal(*words, lines=4, variables=both).out
+    for variables, lines, options in (
+        (paged, 24, ()),
+        (paged, 4, ("--no-pager",)),
+        (paged | {"MYTHLINE_PAGER": ""}, 4, ()),
+        ({"PAGER": "no-such-program --at-all"}, 4, ()),
+        ({"PAGER": "'"}, 4, ()),
     ):
-        shown = terminal(*words, *size, **options)
-        assert shown.code == 0
-        assert "PAGED" not in shown.out
-        assert "It is long." in shown.out
+        ran = terminal(*words, *options, lines=lines, variables=variables)
+        assert ran.code == 0
+        assert "PAGED" not in ran.out
+        assert "It is long." in ran.out
 
 
 def test_a_pager_may_be_left_before_the_end(folder: Path, tmp_path: Path):
     where = ("--agent", "writer", "--store", folder)
     invoke("import", "-", "--session-id", "long", *where, stdin=turn("x " * 200_000, "y"))
     leave = f"{sys.executable} -c pass"
-    shown = terminal("show", "long", *where, lines=4, PAGER=leave)
+    shown = terminal("show", "long", *where, lines=4, variables={"PAGER": leave})
     assert (shown.code, shown.out) == (0, "")
 
 

@@ -28,9 +28,9 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise InvalidInput(f"{question} Nobody can be asked here; say --yes to do it.")
-    sys.stderr.write(f"{plain(question)} [y/N] ")
-    sys.stderr.flush()
     with _interruptible():
+        sys.stderr.write(f"{plain(question)} [y/N] ")
+        sys.stderr.flush()
         answer = sys.stdin.readline()
     if answer.strip().lower() not in ("y", "yes"):
         sys.stderr.write("Nothing was done.\n")
