@@ -17,6 +17,34 @@ def test_a_pipe_gets_the_array(folder: Path):
     assert invoke("export", "road-2", "-o", "-", "--store", folder).out == ran.out
 
 
+@pytest.mark.parametrize(
+    ("form", "suffix", "start"),
+    [
+        ("json", ".json", "[\n"),
+        ("jsonl", ".jsonl", "{"),
+        ("markdown", ".md", "# "),
+        ("html", ".html", "<!doctype html>"),
+    ],
+)
+def test_every_format(form: str, suffix: str, start: str, folder: Path, tmp_path: Path):
+    words = ("export", "shared", "--agent", "researcher", "--format", form, "--store", folder)
+    said = invoke(*words).out
+    assert said.lower().startswith(start)
+    assert "By the road." in said
+    invoke(*words, "-o", tmp_path)
+    assert (tmp_path / f"shared{suffix}").read_text() == said
+    shown = terminal(*words, "-o", "-").out
+    assert not set(shown) & set("\x1b\x07\x9b\u202e\x08")
+
+
+def test_jsonl_has_the_branches(folder: Path):
+    first = invoke("show", "road-1", "--store", folder, "--json").json["messages"][0]["entry_id"]
+    invoke("branch", "road-1", first, "--store", folder)
+    words = ("export", "road-1", "--store", folder, "--format")
+    assert "It is long." in invoke(*words, "jsonl").out
+    assert "It is long." not in invoke(*words, "json").out
+
+
 def test_one_pipe_into_the_other(folder: Path):
     exported = process("export", "road-2", "--store", folder)
     ran = process(

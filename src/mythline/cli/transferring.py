@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .. import messages
 from ..errors import InvalidInput, MythlineError, SessionNotFound
+from ..formats import EXPORTS, ExportedSession, ExportFormat
+from ..formats import export as exported
 from ..ids import is_session_id
 from .asking import confirm, progress
 from .options import SessionsArgument, YesOption
@@ -25,7 +26,6 @@ from .verbs import verb
 if TYPE_CHECKING:
     from ..models import SessionInfo
 
-Format = Literal["json"]
 PIPE = "-"
 OnConflict = Literal["error", "replace", "rename"]
 
@@ -35,7 +35,12 @@ async def export(
     place: Place,
     sessions: SessionsArgument = None,
     form: Annotated[
-        Format, typer.Option("--format", "-f", help="json: the array of its messages.")
+        ExportFormat,
+        typer.Option(
+            "--format",
+            "-f",
+            help="json: the messages; jsonl: all that it has; markdown and html: to be read.",
+        ),
     ] = "json",
     output: Annotated[
         str | None,
@@ -69,7 +74,7 @@ async def export(
         }.values()
     )
     if output == PIPE:
-        _to_stdout(await _pieces(place, found[0]))
+        _to_stdout(await _pieces(place, found[0], form), is_json="json" in form)
         return
     targets = _targets(output, found, form)
     taken = [path for path in targets if path.exists()]
@@ -78,7 +83,7 @@ async def export(
     with progress("Exporting", len(found)) as advance:
         for info, path in zip(found, targets, strict=True):
             with _written(path) as file:
-                for piece in await _pieces(place, info):
+                for piece in await _pieces(place, info, form):
                     file.write(piece)
             advance(1)
     if place.as_json:
@@ -93,23 +98,39 @@ async def export(
             print_line(clean(str(path)))
 
 
-async def _pieces(place: Place, info: SessionInfo) -> Iterable[bytes]:
-    page = await place.store.history(place.key(info))
-    if page is None:
-        raise SessionNotFound(info.session_id)
-    return messages.pieces([entry.body for entry in page.entries])
+async def _pieces(place: Place, info: SessionInfo, form: ExportFormat) -> Iterable[bytes]:
+    return exported(await _whole(place, info), form)
 
 
-def _to_stdout(pieces: Iterable[bytes]) -> None:
+async def _whole(place: Place, info: SessionInfo) -> ExportedSession:
+    """A session with the entries of its history and its branches."""
+    key = place.key(info)
+    while True:
+        details = await place.store.get(key)
+        page = await place.store.history(key)
+        if details is None or page is None:
+            raise SessionNotFound(info.session_id)
+        entries = {entry.entry_id: entry for entry in page.entries}
+        for tip in details.branches:
+            line = await place.store.line(place.owner, info.agent_id, tip)
+            entries |= {entry.entry_id: entry for entry in line or ()}
+        ends = [details.head_id, *details.branches]
+        if all(end is None or end in entries for end in ends):
+            return ExportedSession(details, list(entries.values()))
+        # It was saved in between, so that what was read doesn't fit together.
+
+
+def _to_stdout(pieces: Iterable[bytes], *, is_json: bool) -> None:
     """Write an export to stdout: byte for byte, but nothing that would steer a terminal."""
-    for piece in [b"".join(pieces)] if sys.stdout.isatty() else pieces:
-        if sys.stdout.isatty():
-            sys.stdout.write(escaped(piece.decode()))
-        else:
+    if not sys.stdout.isatty():
+        for piece in pieces:
             sys.stdout.buffer.write(piece)
+        return
+    text = b"".join(pieces).decode()
+    sys.stdout.write(escaped(text) if is_json else clean(text))
 
 
-def _targets(output: str, found: list[SessionInfo], form: Format) -> list[Path]:
+def _targets(output: str, found: list[SessionInfo], form: ExportFormat) -> list[Path]:
     """The files to write, which are different ones."""
     folder = Path(output)
     if len(found) == 1 and not folder.is_dir() and not output.endswith(os.sep):
@@ -117,7 +138,7 @@ def _targets(output: str, found: list[SessionInfo], form: Format) -> list[Path]:
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(f"{output!r} is a file. Several sessions go to a directory.")
     folder.mkdir(parents=True, exist_ok=True)
-    targets = [folder / f"{info.session_id}.{form}" for info in found]
+    targets = [folder / f"{info.session_id}{EXPORTS[form].suffix}" for info in found]
     if len(set(targets)) < len(targets):
         raise InvalidInput("Two of the sessions have the same id. Export them one by one.")
     return targets
