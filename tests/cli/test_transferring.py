@@ -3,11 +3,12 @@
 import json
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from .support import STEERING, invoke, process, terminal, turn
+from .support import COMMAND, STEERING, environment, invoke, process, terminal, turn
 
 
 def test_a_pipe_gets_the_array(folder: Path):
@@ -116,12 +117,11 @@ def test_import_names_sessions_after_files(folder: Path, tmp_path: Path):
 def test_one_bad_file_does_not_stop_the_others(folder: Path, tmp_path: Path):
     (tmp_path / "good.json").write_bytes(turn("a", "b"))
     (tmp_path / "bad.json").write_bytes(b"{")
-    (tmp_path / "bad name.json").write_bytes(turn("a", "b"))
-    names = [tmp_path / name for name in ("bad.json", "bad name.json", "none.json", "good.json")]
+    names = [tmp_path / name for name in ("bad.json", "none.json", "good.json")]
     ran = invoke("import", *names, "--agent", "poet", "--store", folder, "--json")
     assert ran.code == 1
-    assert [one["status"] for one in ran.json] == ["failed", "failed", "failed", "imported"]
-    assert ran.err.count("\n") == 3
+    assert [one["status"] for one in ran.json] == ["failed", "failed", "imported"]
+    assert ran.err.count("\n") == 2
     assert [row[0] for row in invoke("list", "--agent", "poet", "--store", folder).rows] == ["good"]
 
 
@@ -142,3 +142,88 @@ def test_an_id_that_is_taken(folder: Path):
     assert again("--on-conflict", "replace").out == "road-1\n"
     known = invoke("info", "road-1", "--store", folder, "--json").json
     assert len(known["branches"]) == 1
+    assert again("--on-conflict", "error").code == 1
+
+
+def test_a_name_that_is_no_id_gets_one_made(folder: Path, tmp_path: Path):
+    (tmp_path / "a name.json").write_bytes(turn("a", "b"))
+    ran = invoke("import", tmp_path / "a name.json", "--agent", "poet", "--store", folder)
+    assert ran.out.startswith("session_")
+
+
+def test_what_was_imported_before_is_left(folder: Path, tmp_path: Path):
+    file = tmp_path / "road-1.jsonl"
+    assert invoke("export", "road-1", "-o", file, "--store", folder).code == 0
+    assert file.read_text().startswith("{")
+    words = ("import", file, "--agent", "researcher", "--store", folder)
+    again = invoke(*words)
+    assert (again.code, again.out) == (0, "")
+    assert "1 unchanged" in again.err
+    assert invoke(*words, "--json").json[0]["status"] == "unchanged"
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.zst"])
+def test_a_whole_store_goes_to_another(kind: str, folder: Path, tmp_path: Path):
+    file, other = tmp_path / f"all.{kind}", tmp_path / "other"
+    done = invoke("export", "--all", "-o", file, "--store", folder, "--json").json
+    assert done == {"file": str(file), "sessions": 7}
+    ran = invoke("import", file, "--trusted", "--store", other)
+    assert ran.code == 0
+    assert "7 imported" in ran.err
+    for options in ((), ("--owner", "alice")):
+        before, after = (
+            invoke("list", "--all", *options, "--store", store, "--json").json
+            for store in (folder, other)
+        )
+        assert after == before
+    assert "7 unchanged" in invoke("import", file, "--trusted", "--store", other).err
+    one = invoke("export", "--all", "--agent", "writer", "-f", kind, "-o", tmp_path, *where(folder))
+    assert (one.code, one.out) == (0, f"{tmp_path}/writer.{kind}\n")
+
+
+def where(folder: Path) -> tuple[str, Path]:
+    return ("--store", folder)
+
+
+def test_an_archive_goes_through_pipes(folder: Path, tmp_path: Path):
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run(
+            [*COMMAND, "export", "--all", "--store", str(folder)],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            check=True,
+            timeout=60,
+        )
+    assert done.stderr == b""
+    archive = (tmp_path / "out").read_bytes()
+    assert archive.startswith(b"PK")
+    ran = process("import", "--store", tmp_path / "other", stdin=archive)
+    assert ran.code == 0
+    assert len(ran.out.split()) == 7
+    shown = terminal("export", "--all", "-o", "-", "--store", folder)
+    assert shown.code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "--all", "--format", "html"),
+        ("export", "draft", "--format", "zip"),
+        ("export", "draft", "--all"),
+        ("export", "draft", "--json"),
+    ],
+)
+def test_what_does_not_go_together(words: tuple[str, ...], folder: Path):
+    ran = invoke(*words, "--store", folder)
+    assert (ran.code, ran.out) == (2, "")
+
+
+def test_conversations_of_another_program(folder: Path):
+    said = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]
+    ran = invoke(
+        *("import", "-", "--agent", "poet", "--store", folder), stdin=json.dumps(said).encode()
+    )
+    assert ran.code == 0
+    shown = invoke("show", ran.out.strip(), "--store", folder, "--json").json["messages"]
+    assert [item["content"] for item in shown] == ["Hello", "Hi."]

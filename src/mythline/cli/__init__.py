@@ -16,12 +16,13 @@ from ..errors import MythlineError, exit_code
 from . import (
     branching,
     describing,
+    exporting,
     finding,
+    importing,
     listing,
     reading,
     removing,
     serving,
-    transferring,
     upkeep,
 )
 from .output import note
@@ -52,8 +53,8 @@ VERBS: Final[dict[str, tuple[Any, str]]] = {
     "restore": (removing.restore, "Take sessions out of the trash."),
     "purge": (removing.purge, "Remove sessions from the trash for good."),
     "prune": (removing.prune, "Move old sessions to the trash."),
-    "export": (transferring.export, "Write sessions to files or a pipe."),
-    "import": (transferring.import_, "Make sessions of files or a pipe."),
+    "export": (exporting.export, "Write sessions to files or a pipe."),
+    "import": (importing.import_, "Make sessions of files or a pipe."),
     "doctor": (upkeep.doctor, "Look for what is wrong, and repair it."),
     "migrate": (upkeep.migrate, "Bring a store up to date."),
     "serve": (serving.serve, "Serve the HTTP API."),
