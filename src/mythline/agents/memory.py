@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic_ai import ModelRequestNode, UserPromptNode
 from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
 from pydantic_ai.exceptions import UserError
-from pydantic_ai.messages import ModelResponse, ToolCallPart, repair_messages
+from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart, repair_messages
 from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import DeferredToolRequests, RunContext, ToolDefinition
 from pydantic_ai.usage import RunUsage
@@ -162,8 +162,7 @@ class SessionMemory(AbstractCapability[Any]):
         session_id = ids.check_session_id(ctx.conversation_id or "")
         sessions = self.store.sessions(self.agent_id, await self._owner_of(ctx))
         async with self._held(sessions, session_id):
-            self._start = await read(sessions, session_id)
-            carried = self._take_up(ctx, session_id)
+            self._start, carried = await self._begin(ctx, sessions, session_id)
             self._recorder = Recorder(ctx.run_id or "", ctx.messages, carried)
             before = copy.copy(ctx.usage)
             loop = asyncio.get_running_loop()
@@ -201,24 +200,27 @@ class SessionMemory(AbstractCapability[Any]):
         async with alone(self.store, key, self.wait):
             yield
 
-    def _take_up(self, ctx: RunContext[Any], session_id: str) -> list[Any]:
-        """Make the session the run's history; what was passed that the session hasn't got."""
-        if any(entry.message.run_id == ctx.run_id for entry in self._start.history):
+    async def _begin(
+        self, ctx: RunContext[Any], sessions: AgentSessions, session_id: str
+    ) -> tuple[Start, list[ModelMessage]]:
+        """Make the session the run's history; also what was passed that the session hasn't got."""
+        start = await read(sessions, session_id)
+        if any(entry.message.run_id == ctx.run_id for entry in start.history):
             raise InvalidInput(
                 f"`run_id={ctx.run_id!r}` is that of an earlier run of session {session_id!r}. "
                 "Each run has its own; leave it out to have one generated."
             )
         if not ctx.messages:
-            ctx.messages[:] = self._start.messages
-            return []
-        more = beyond(self._start.messages, ctx.messages)
+            ctx.messages[:] = start.messages
+            return start, []
+        more = beyond(start.messages, ctx.messages)
         if more is None:
             raise InvalidInput(
                 f"`message_history` or `conversation` is not what session {session_id!r} holds. "
                 "Leave it out: SessionMemory loads the session. To go on from another point, "
                 "branch or fork the session first."
             )
-        return list(ctx.messages[len(ctx.messages) - more :])
+        return start, ctx.messages[len(ctx.messages) - more :]
 
     async def _keep(
         self,

@@ -63,15 +63,24 @@ class SavedTurn:
 
 @dataclass(frozen=True)
 class Start:
-    """A session as a run found it; no record if there was none."""
+    """A session as a run found it; no record if there was none.
+
+    `history` is what the run goes on from: all of the session's, or the beginning of it if the
+    run is to replace the rest.
+    """
 
     record: ConversationRecord | None
     history: Sequence[ConversationEntry] = ()
 
     @property
     def head_id(self) -> str | None:
-        """The entry that the run goes on from."""
+        """The newest entry of the session."""
         return None if self.record is None else self.record.head_id
+
+    @property
+    def parent_id(self) -> str | None:
+        """The entry that the run goes on from."""
+        return self.history[-1].id if self.history else None
 
     @property
     def messages(self) -> list[ModelMessage]:
@@ -160,10 +169,9 @@ def _next(
     """The record with the turn in it, its entries, and whether they are a branch."""
     revision, *entry_ids = ids.new_entry_ids(1 + len(turn.messages))
     known = record or ConversationRecord(conversation_id=session_id, head_id=None)
-    parent_id = known.head_id if on_conflict == "append" else start.head_id
-    left: list[str] = []
-    if turn.replaces_head and parent_id == start.head_id:
-        left = [] if parent_id is None else [parent_id]
+    follows = moved and on_conflict == "append"  # what came meanwhile
+    parent_id = known.head_id if follows else start.parent_id
+    if turn.replaces_head and not follows:
         parent_id = start.history[-1].parent_id
     entries: list[ConversationEntry] = []
     for identity, message in zip(entry_ids, turn.messages, strict=True):
@@ -176,7 +184,9 @@ def _next(
     elif entries:
         changed["head_id"] = entry_ids[-1]
         changed["deferred_tool_requests"] = turn.deferred
-        changed["branches"] = [*known.branches, *left]
+        if known.head_id not in (None, entries[0].parent_id):  # it is left
+            kept = [tip for tip in known.branches if tip != known.head_id]
+            changed["branches"] = [*kept, known.head_id]
     updated = dataclasses.replace(
         known,
         usage=known.usage + turn.used,
