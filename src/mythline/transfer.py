@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from datetime import datetime
 from typing import Literal
@@ -24,6 +25,7 @@ from .errors import (
 from .formats import EXPORTS, ExportedSession, ExportFormat, ImportedSession, read, sanitized
 from .formats import export as write
 from .formats.types import line
+from .formats.unpacking import conversations
 from .models import Imported, SessionDetails, StoredEntry, now_micros, to_micros
 from .store import Save
 
@@ -171,7 +173,7 @@ class Transfers(StoredConversations):
         """
         if session_id is not None:
             self._key(session_id)
-        found = await aside(len(data), lambda: _read(data, filename, trusted=trusted))
+        found = await aside(len(data), lambda: read_file(data, filename, trusted=trusted))
         if len(found) != 1:
             raise InvalidMessages(
                 f"The file holds {len(found)} sessions. Import them with `import_all`."
@@ -200,7 +202,7 @@ class Transfers(StoredConversations):
         Raises:
             InvalidMessages: If it is nothing that can be read. Nothing was stored.
         """
-        found = await aside(len(data), lambda: _read(data, filename, trusted=trusted))
+        found = await aside(len(data), lambda: read_file(data, filename, trusted=trusted))
         for session in found:
             yield await self.take(session, on_conflict)
 
@@ -306,9 +308,20 @@ class Transfers(StoredConversations):
         return dataclasses.replace(session, entries=left)
 
 
-def _read(data: bytes, filename: str | None, *, trusted: bool) -> list[ImportedSession]:
-    """The sessions in a file, sanitized unless they are trusted."""
-    found = list(read(data, filename))
+def read_file(
+    data: bytes, filename: str | None = None, *, trusted: bool = False
+) -> list[ImportedSession]:
+    """The sessions in a file of any format, or in a data export of ChatGPT's or Claude's.
+
+    Sanitized unless they are trusted; see `AgentSessions.import_`.
+
+    Raises:
+        InvalidMessages: If it is nothing that can be read, or has no session.
+    """
+    is_zip = data[:2] == b"PK"
+    found = list(conversations(io.BytesIO(data)) if is_zip else read(data, filename))
+    if not found:
+        raise InvalidMessages("The file has no session in it.")
     return found if trusted else [sanitized(session) for session in found]
 
 

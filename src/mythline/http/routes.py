@@ -11,11 +11,10 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.exceptions import HTTPException
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from .. import ids
 from ..models import AgentInfo, Appended
-from ..sessions import OnConflict
 from ..store import Store
 from . import answers, bodies, schemas
 from .parameters import After, Before, IfMatch, IfNoneMatch, Limit, SessionId, Sessions
@@ -69,35 +68,6 @@ async def create_session(
     response.headers.update(answers.tagged(made.revision))
     response.headers["Location"] = answers.path_to(request, made.session_id)
     return schemas.CreatedSession(session_id=made.session_id)
-
-
-@fixed.post(
-    "/sessions/import",
-    status_code=201,
-    openapi_extra=schemas.IMPORT_BODY,
-    responses=problems(400, 409, 413, 415),
-)
-async def import_session(
-    request: Request,
-    response: Response,
-    sessions: Sessions,
-    session_id: Annotated[
-        str | None,
-        Query(description="Its id; the file's name or a generated one if left out."),
-    ] = None,
-    on_conflict: Annotated[OnConflict, Query(description="What if the id is taken.")] = "error",
-) -> schemas.ImportedSession:
-    """Make a session of a JSON array of messages, as an export is.
-
-    The messages are sanitized as Pydantic AI does it for those of a client.
-    """
-    asked = await bodies.read_import(request, session_id, on_conflict)
-    made = await sessions.import_(
-        asked.data, session_id=asked.session_id, on_conflict=asked.on_conflict
-    )
-    response.headers.update(answers.tagged(made.revision))
-    response.headers["Location"] = answers.path_to(request, made.session_id)
-    return schemas.ImportedSession(session_id=made.session_id, message_count=made.message_count)
 
 
 @routes.get(_ONE, response_model=schemas.Transcript, responses=_UNCHANGED | problems(404))
@@ -220,19 +190,3 @@ async def append_messages(
     )
     response.headers.update(answers.tagged(done.revision))
     return done
-
-
-@routes.get(
-    "/sessions/{session_id}/export", response_model=list[dict[str, Any]], responses=problems(404)
-)
-async def export_session(
-    sessions: Sessions,
-    session_id: SessionId,
-    format: Annotated[  # noqa: A002
-        Literal["json"], Query(description="`json` is the array of messages.")
-    ] = "json",
-) -> StreamingResponse:
-    """A session's messages as a file."""
-    pieces = await sessions.export(session_id)
-    headers = {"Content-Disposition": f'attachment; filename="{session_id}.{format}"'}
-    return StreamingResponse(pieces, headers=headers, media_type="application/json")

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from ..formats import EXPORTS
 from ..ids import MAX_AGENT_ID, MAX_SESSION_ID
-from ..models import Role, SessionDetails
+from ..models import Imported, Role, SessionDetails
 from ..sessions import OnConflict
 
 _GRAMMAR = "^[A-Za-z0-9_][A-Za-z0-9_-]*$"
@@ -180,12 +181,32 @@ class CreatedSession(_Answer):
     status: Literal["created"] = "created"
 
 
+class ImportedOne(_Answer):
+    """What became of one of the sessions in a file."""
+
+    session_id: str
+    status: Literal["imported", "unchanged", "skipped", "failed"]
+    message_count: int
+    error: str | None = None
+
+    @classmethod
+    def of(cls, imported: Imported) -> ImportedOne:
+        """The answer for what the service tells."""
+        return cls(
+            session_id=imported.session_id,
+            status=imported.status,
+            message_count=imported.message_count,
+            error=imported.error,
+        )
+
+
 class ImportedSession(_Answer):
-    """A session was made of what was sent."""
+    """A session was made of what was sent; with `sessions`, the first of several."""
 
     session_id: str
     status: Literal["imported"] = "imported"
     message_count: int
+    sessions: list[ImportedOne] | None = None
 
 
 class DeletedSession(_Answer):
@@ -236,6 +257,11 @@ APPEND_BODY: dict[str, Any] = {
         },
     }
 }
+EXPORTED: dict[str, Any] = {
+    kind.media_type.partition(";")[0]: {"schema": _HISTORY if name == "json" else {}}
+    for name, kind in EXPORTS.items()
+}
+
 IMPORT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -249,7 +275,8 @@ IMPORT_BODY: dict[str, Any] = {
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "The array; named as the session, with `.json`.",
+                            "description": "An export, or another program's file. An array of "
+                            "messages is named as the session, with `.json`.",
                         },
                         "session_id": {"type": "string", **SESSION_ID},
                         "on_conflict": {"type": "string", "enum": list(get_args(OnConflict))},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from . import branching, describing, events, finding, pruning, routes, trash
+from . import branching, describing, events, finding, pruning, routes, transfer, trash
 from .route import ProblemRoute, close_paths
 
 
@@ -12,10 +12,23 @@ def _joined() -> APIRouter:
     table = APIRouter(route_class=ProblemRoute)
     # Paths without an id come first, so that no id takes their place; and are closed by then,
     # or DELETE /sessions/latest would be about a session.
-    for part in (finding.fixed, trash.fixed, pruning.fixed, events.fixed, routes.fixed):
+    for part in (
+        finding.fixed,
+        trash.fixed,
+        pruning.fixed,
+        events.fixed,
+        routes.fixed,
+        transfer.fixed,
+    ):
         table.routes.extend(part.routes)
     close_paths(table)
-    for part in (routes.routes, describing.routes, branching.routes, trash.routes):
+    for part in (
+        routes.routes,
+        transfer.routes,
+        describing.routes,
+        branching.routes,
+        trash.routes,
+    ):
         table.routes.extend(part.routes)
     close_paths(table)
     return table

@@ -1,0 +1,105 @@
+"""Sessions as files: exports in every format, and imports of what other programs wrote."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import StreamingResponse
+
+from ..bounds import aside
+from ..errors import InvalidInput, SessionExists
+from ..formats import EXPORTS, ExportFormat, ImportedSession
+from ..models import Imported
+from ..sessions import AgentSessions, OnConflict
+from ..transfer import read_file
+from . import answers, bodies, schemas
+from .parameters import SessionId, Sessions
+from .problems import problems
+from .route import ProblemRoute
+
+fixed = APIRouter(route_class=ProblemRoute)
+routes = APIRouter(route_class=ProblemRoute)
+
+
+@routes.get(
+    "/sessions/{session_id}/export",
+    response_class=StreamingResponse,
+    responses=problems(404) | {200: {"content": schemas.EXPORTED}},
+)
+async def export_session(
+    sessions: Sessions,
+    session_id: SessionId,
+    format: Annotated[  # noqa: A002
+        ExportFormat,
+        Query(
+            description="`json` is the array of messages, `jsonl` all there is of the session, "
+            "`markdown` and `html` what a person reads."
+        ),
+    ] = "json",
+) -> StreamingResponse:
+    """A session as a file."""
+    pieces = await sessions.export(session_id, format)
+    kind = EXPORTS[format]
+    name = f"{session_id}{kind.suffix}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(pieces, headers=headers, media_type=kind.media_type)
+
+
+@fixed.post(
+    "/sessions/import",
+    status_code=201,
+    openapi_extra=schemas.IMPORT_BODY,
+    response_model_exclude_none=True,
+    responses=problems(400, 409, 413, 415),
+)
+async def import_session(
+    request: Request,
+    response: Response,
+    sessions: Sessions,
+    session_id: Annotated[
+        str | None,
+        Query(description="Its id; the file's own, its name or a generated one if left out."),
+    ] = None,
+    on_conflict: Annotated[OnConflict, Query(description="What if the id is taken.")] = "error",
+) -> schemas.ImportedSession:
+    """Make a session of a file: an export, or what another program wrote; or one of each in it.
+
+    The format is told by what is in it. The messages are sanitized as Pydantic AI does it for
+    those of a client.
+    """
+    asked = await bodies.read_import(request, session_id, on_conflict)
+    found = await aside(len(asked.data), lambda: read_file(asked.data))
+    if len(found) != 1 and asked.session_id is not None:
+        raise InvalidInput(
+            f"The file holds {len(found)} sessions, which can't all have one id. Leave "
+            "`session_id` out."
+        )
+    if len(found) != 1:
+        done = await _import_each(sessions, found, asked.on_conflict)
+        made = next(one for one in done if one.status == "imported")
+        response.headers["Location"] = answers.path_to(request, made.session_id)
+        return schemas.ImportedSession(
+            session_id=made.session_id,
+            message_count=made.message_count,
+            sessions=[schemas.ImportedOne.of(one) for one in done],
+        )
+    identity = asked.session_id or found[0].session_id or bodies.id_of(asked.file_name)
+    stored = await sessions.store_imported(found[0], identity, asked.on_conflict)
+    response.headers.update(answers.tagged(stored.revision))
+    response.headers["Location"] = answers.path_to(request, stored.session_id)
+    return schemas.ImportedSession(session_id=stored.session_id, message_count=stored.message_count)
+
+
+async def _import_each(
+    sessions: AgentSessions, found: list[ImportedSession], on_conflict: OnConflict
+) -> list[Imported]:
+    """Store the sessions of a file, each whole or not at all; what became of them, in order.
+
+    Raises:
+        SessionExists: If none was stored, as the ids of all are taken.
+    """
+    done = [await sessions.take(session, on_conflict) for session in found]
+    if not any(one.status == "imported" for one in done):
+        raise SessionExists(done[0].session_id)
+    return done
