@@ -237,8 +237,8 @@ def serving(place: Path, kind: str, log: Path) -> Generator[tuple[str, subproces
                 time.sleep(0.05)
         yield address, process
     finally:
-        process.kill()
-        process.wait()
+        process.terminate()  # killed, it would leave its workers behind
+        process.wait(30)
 
 
 def next_event(lines: Any) -> dict[str, Any]:

@@ -43,7 +43,9 @@ def serve(
     from granian.server import Server
 
     from ..opening import default_location
+    from ..settings import read_settings
 
+    read_settings()  # what can't be is told here, not by a process that ends
     os.environ["MYTHLINE_STORE"] = store or default_location()
     if allow_host:
         os.environ["MYTHLINE_ALLOWED_HOSTS"] = ",".join(allow_host)
