@@ -115,6 +115,23 @@ async def test_a_view_of_any_size_shows_everything_after_a_settle_and_a_close(ro
     assert leftovers(root) == []
 
 
+async def test_a_view_follows_a_save_that_its_caller_gave_up_on(root: Path) -> None:
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        saving = asyncio.ensure_future(sessions.append("one", turn("a")))
+        await asyncio.sleep(0)
+        saving.cancel()
+        await asyncio.wait([saving])
+        assert saving.cancelled()
+
+        async def shown() -> tuple[list[str], list[str]]:
+            return await said_in(sessions, "one"), file_said(view(root, "agent", "one"))
+
+        wanted = said(turn("a")), said(turn("a"))
+        assert await eventually(shown, wanted) == wanted
+
+
 async def test_a_view_follows_after_another_one_was_settled(root: Path) -> None:
     """Of two large sessions whose views wait a while, one is asked to be written at once."""
     async with open_store(root) as store:

@@ -49,6 +49,7 @@ from .views import Views
 from .watch import Watch
 
 T = TypeVar("T")
+Written = TypeVar("Written", tuple[int, int], tuple[int, int, AppendResult])
 
 ASIDE: Final = 256 << 10
 """About how many bytes of messages are read on the event loop; it takes longer to parse them."""
@@ -433,13 +434,27 @@ class LocalStore(Store):
         self._check()
         if save.expected is None:
             await self._notice(key)
-        number, size = await self._database.write(
-            lambda connection: writing.save(connection, key, save, self._check_free)
-        )
-        if self._has_views:
-            self._views.touch(number, size)
-            if save.expected is None or not save.entries:
-                await self.settle(key)
+        await self._write(lambda connection: writing.save(connection, key, save, self._check_free))
+        if self._has_views and (save.expected is None or not save.entries):
+            await self.settle(key)
+
+    async def _write(self, function: Callable[[Connection], Written]) -> Written:
+        """What `function` returns, committed: a session's number and bytes, whose view follows.
+
+        It does so whether or not the caller is still there to hear of it.
+        """
+        found: Written | None = None
+
+        def write(connection: Connection) -> Written:
+            nonlocal found
+            found = function(connection)
+            return found
+
+        def follow(is_stored: bool) -> None:
+            if is_stored and found is not None and found[0] and self._has_views:
+                self._views.touch(found[0], found[1])
+
+        return await self._database.write(write, after=follow)
 
     def _check_free(self, key: SessionKey) -> None:
         """Refuse to make a session where a file lies that is none, rather than replace it."""
@@ -456,20 +471,17 @@ class LocalStore(Store):
         """One transaction at the head, whatever it is; it looks at the view itself."""
         self._check()
         try:
-            result, number, size = await self._append(key, append, self._check_current)
+            return await self._append(key, append, self._check_current)
         except writing.ViewChanged:
             await self._notice(key)
-            result, number, size = await self._append(key, append, lambda _place, _row: None)
-        if self._has_views and number:
-            self._views.touch(number, size)
-        return result
+            return await self._append(key, append, lambda _place, _row: None)
 
     async def _append(
         self, key: SessionKey, append: Append, check: Callable[[rows.Place, Any | None], None]
-    ) -> tuple[AppendResult, int, int]:
-        return await self._database.write(
-            lambda connection: writing.append(connection, key, append, check)
-        )
+    ) -> AppendResult:
+        return (
+            await self._write(lambda connection: writing.append(connection, key, append, check))
+        )[2]
 
     def _check_current(self, place: rows.Place, row: Any | None) -> None:
         if self._has_views and not self._foreign.is_current(place, row):

@@ -144,8 +144,8 @@ def append(
     key: SessionKey,
     append: Append,
     check: Callable[[rows.Place, rows.Row | None], None],
-) -> tuple[AppendResult, int, int]:
-    """Add messages as `Store.append` says; also the session's number and bytes of messages.
+) -> tuple[int, int, AppendResult]:
+    """Add messages as `Store.append` says; the session's number and bytes of messages, and that.
 
     The number is 0 where nothing was stored, because an earlier append is repeated. `check` is
     called first, and raises if the session's row is not to be gone on from.
@@ -164,7 +164,7 @@ def append(
             if found["digest"] != append.digest:
                 raise IdempotencyMismatch
             identities = tuple(json.loads(found["ids"]))
-            return AppendResult(found["revision"], found["total"], identities), 0, 0
+            return 0, 0, AppendResult(found["revision"], found["total"], identities)
     if append.expected is not ANY and not rows.goes_on(row, append.expected):
         raise RevisionConflict(key.session_id)
     numbers = lines.extend(
@@ -196,7 +196,7 @@ def append(
         )
         connection.execute(SQL["remember"], values)
     result = AppendResult(append.revision, total, tuple(append.entry_ids), row["head_id"])
-    return result, number, size
+    return number, size, result
 
 
 def describe(connection: Connection, key: SessionKey, change: Describe) -> SessionDetails:
