@@ -102,7 +102,7 @@ async def _asking(options: Options, large: Path, small: Path) -> list[Line]:
         first_of_few = perf_counter() - start
         assert page[0].session_id == _name(options.sessions - 1)
         found.append(Figure("first list after open", first_list, first_of_few))
-        found.append(Figure("… until its new files are known", compared))
+        found.append(Figure("… until its folder was compared", compared))
         mine, theirs = calls(options.sessions), calls(FEW)
         found += [
             await compare(

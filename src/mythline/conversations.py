@@ -44,6 +44,7 @@ class StoredConversations(ConversationStore):
         self.owner = ids.check_owner(owner)
         self._scope: str | None = None
         self._skip_unreadable = False
+        self._expected: str | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.agent_id!r}, owner={self.owner!r})"
@@ -66,6 +67,15 @@ class StoredConversations(ConversationStore):
         scoped = copy.copy(self)
         scoped._scope = ids.check_owner(scope)
         return scoped
+
+    def _going_on_from(self, revision: str | None) -> Self:
+        """The same, but a session that was only described since has this revision.
+
+        `Store.save` goes on from it; `ConversationStore` compares revisions to the letter.
+        """
+        going = copy.copy(self)
+        going._expected = revision
+        return going
 
     async def _find(self, session_id: str) -> SessionDetails | None:
         if self._scope is not None:
@@ -139,7 +149,9 @@ class StoredConversations(ConversationStore):
         bound = self._in_scope(scope)
         if bound is not self and await bound._find(carried.conversation_id) is None:
             bound = self  # a new one, unless the id is taken in another scope
-        return await ConversationStore.save(bound, conversation, scope=scope)
+        return await ConversationStore.save(
+            bound._going_on_from(revision), conversation, scope=scope
+        )
 
     async def branch(
         self,
@@ -152,7 +164,7 @@ class StoredConversations(ConversationStore):
     ) -> Conversation:
         """As `ConversationStore.branch`: go on from an earlier point; what it leaves is kept."""
         return await ConversationStore.branch(
-            self._in_scope(scope),
+            self._in_scope(scope)._going_on_from(expected_revision),
             conversation_id,
             at=at,
             from_entry=from_entry,
@@ -203,7 +215,12 @@ class StoredConversations(ConversationStore):
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
         """The record of a session, or `None`."""
         found = await self._find(conversation_id)
-        return None if found is None else record_of(found)
+        if found is None:
+            return None
+        record = record_of(found)
+        if self._expected and _history_of(self._expected) == _history_of(record.revision):
+            record.revision = self._expected
+        return record
 
     async def read_records(
         self, *, scope: str | None = None, limit: int | None = None
@@ -290,6 +307,11 @@ class StoredConversations(ConversationStore):
                 raise RevisionConflict(conversation_id)
         except RevisionConflict as error:
             raise ConversationConflict(conversation_id) from error
+
+
+def _history_of(revision: str) -> str:
+    """A revision without the mark of a description."""
+    return revision.partition(".")[0]
 
 
 def read_entries(

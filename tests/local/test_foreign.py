@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import time
@@ -12,7 +13,7 @@ import pytest
 from pydantic_core import to_jsonable_python
 
 from mythline import open_store
-from mythline.errors import SessionNotFound
+from mythline.errors import SessionNotFound, StoreClosed
 from mythline.local import LocalStore, foreign, watch
 
 from .support import (
@@ -462,6 +463,27 @@ async def test_lists_wait_for_a_folder_once(root: Path, monkeypatch: pytest.Monk
         for _ in range(10):
             assert len(await store.sessions("agent").list()) == 0
         assert time.monotonic() - start < waited + 1.5
+
+
+async def test_a_close_lets_nobody_wait_for_a_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for agent in ("one", "two"):
+        dump(view(root, agent, "one"), turn("hello"))
+    store = open_store(root)
+    assert isinstance(store, LocalStore)
+
+    def never(*_: Any) -> None:
+        assert store._watch._stop.wait(LONG)
+
+    monkeypatch.setattr(foreign.Foreign, "find_new", never)
+    await store.open()
+    waiting = [asyncio.ensure_future(store.delete_all(None, agent)) for agent in ("one", "two")]
+    await asyncio.sleep(0)
+    await store.close()
+    outcomes = await in_time(asyncio.gather(*waiting, return_exceptions=True))
+    assert all(isinstance(outcome, StoreClosed) for outcome in outcomes)
+    assert len(messages_in(view(root, "one", "one"))) == 2
 
 
 async def test_two_turns_of_another_program_before_the_view_follows(root: Path) -> None:

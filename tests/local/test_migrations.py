@@ -121,7 +121,7 @@ async def test_only_strange_messages_take_the_longer_way(tmp_path: Path) -> None
     assert [row[0] for row in odd] == [0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0]
 
 
-@pytest.mark.parametrize("version", [0, *range(1, len(queries.migrations("mythline.local")))])
+@pytest.mark.parametrize("version", [0, 1])
 async def test_every_way_leads_to_the_same_schema(tmp_path: Path, version: int) -> None:
     path = make(tmp_path / "old", version, {})
     async with open_store(path.parent), open_store(tmp_path / "new"):

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from . import rows
 from .foreign import Foreign
@@ -41,16 +41,30 @@ HEAD_START: Final = 0.25
 Folder = tuple[str, str]
 
 
+class _Comparison(NamedTuple):
+    """When a folder was first asked for; when lists needn't wait any longer; when all was done."""
+
+    since: float
+    listed: Future[None]
+    done: Future[None]
+
+    def end(self) -> None:
+        """Let nobody wait any longer."""
+        for future in (self.listed, self.done):
+            if not future.done():
+                future.set_result(None)
+
+
 class Watch:
     """Compares the folders of one store with the truth, and watches them."""
 
     def __init__(self, layout: Layout, foreign: Foreign) -> None:
         self._layout = layout
         self._foreign = foreign
-        self._compared: dict[Folder, tuple[Future[None], float]] = {}  # and when it was asked for
+        self._compared: dict[Folder, _Comparison] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._asked: SimpleQueue[tuple[Folder, Future[None]] | None] = SimpleQueue()
+        self._asked: SimpleQueue[tuple[Folder, _Comparison] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     def open(self) -> None:
@@ -63,31 +77,42 @@ class Watch:
         self._asked.put(None)
         for thread in self._threads:
             thread.join()
+        with self._lock:
+            for found in self._compared.values():
+                found.end()
 
     async def compared(self, owner: str, agent_id: str | None, *, patient: bool = False) -> None:
         """Wait until a folder was compared with the truth; for no agent, all of the owner's.
 
-        At the most until `PATIENCE` after it was first asked for, unless `patient`.
+        At the most until `PATIENCE` after it was first asked for, unless `patient`: then until
+        all of it was.
         """
         agents = self._layout.agent_folders(owner) if agent_id is None else [agent_id]
         asked = [self._ask((owner, agent)) for agent in agents]
-        waiting = [(future, since) for future, since in asked if not future.done()]
-        if waiting:
+        if patient:
+            waiting = [found for found in asked if not found.done.done()]
             seconds = None
-            if not patient:
-                seconds = max(since for _, since in waiting) + PATIENCE - time.monotonic()
-            if seconds is None or seconds > 0:
-                futures = [asyncio.shield(asyncio.wrap_future(future)) for future, _ in waiting]
-                await asyncio.wait(futures, timeout=seconds)
+        else:
+            waiting = [found for found in asked if not found.listed.done()]
+            since = max((found.since for found in waiting), default=0.0)
+            seconds = max(0.0, since + PATIENCE - time.monotonic())
+        if waiting and seconds != 0:
+            futures = [found.done if patient else found.listed for found in waiting]
+            shielded = [asyncio.shield(asyncio.wrap_future(future)) for future in futures]
+            await asyncio.wait(shielded, timeout=seconds)
 
-    def _ask(self, folder: Folder) -> tuple[Future[None], float]:
+    def _ask(self, folder: Folder) -> _Comparison:
         with self._lock:
             found = self._compared.get(folder)
             if found is None:
+                found = _Comparison(time.monotonic(), Future(), Future())
+                if self._stop.is_set():
+                    found.end()
+                    return found
                 if len(self._threads) == 1:
                     self._start(self._run, "watch")
-                found = self._compared[folder] = Future[None](), time.monotonic()
-                self._asked.put((folder, found[0]))
+                self._compared[folder] = found
+                self._asked.put((folder, found))
             return found
 
     def _start(self, work: Callable[[], None], name: str) -> None:
@@ -113,20 +138,19 @@ class Watch:
     def _is_asked(self) -> bool:
         return self._stop.is_set() or not self._asked.empty()
 
-    def _compare(self, folder: Folder, done: Future[None]) -> None:
+    def _compare(self, folder: Folder, found: _Comparison) -> None:
         is_there = False
         try:
             files = self._foreign.find_new(*folder, self._stop.is_set)
             if files is not None and files > FEW:
-                done.set_result(None)
+                found.listed.set_result(None)
             is_there = self._foreign.find_changed(*folder, self._stop.is_set)
         except Exception as error:
             log.warning("a folder of sessions could not be compared: %s", error)
         if not is_there:  # the next list looks again
             with self._lock:
                 self._compared.pop(folder, None)
-        if not done.done():
-            done.set_result(None)
+        found.end()
 
     def _run(self) -> None:
         if self._stop.wait(HEAD_START):

@@ -11,7 +11,7 @@ from ...errors import InvalidInput, RevisionConflict, SessionNotFound
 from ...sessions import AgentSessions
 from ...store import Store
 from ..base import StoreRules
-from ..samples import conflict, loaded, saved, turn
+from ..samples import conflict, loaded, saved, turn, turns
 
 
 class DescribingRules(StoreRules):
@@ -148,6 +148,29 @@ class DescribingRules(StoreRules):
         with conflict():
             await sessions.save(conversation)
         assert (await sessions.info("one")).title == "A third valley"
+
+    async def test_no_change_of_the_history_is_disturbed(self, sessions: AgentSessions) -> None:
+        """Nor is what was loaded before and is saved without a new message, rewritten or left."""
+        await saved(sessions, "a", "b")
+        conversation = await loaded(sessions)
+        await sessions.rename("one", "A valley")
+        assert await sessions.save(conversation) == []
+        await sessions.rename("one", "Another valley")
+        conversation.messages[2:] = turn("c")
+        assert len(await sessions.save(conversation)) == 2
+        for revision in (conversation.revision, None):
+            await sessions.rename("one", f"A valley after {revision}")
+            described = (await sessions.info("one")).revision
+            branch = await sessions.branch("one", at=2, expected_revision=revision or described)
+            branch.messages += turn("d")
+            await sessions.save(branch)
+            assert (await loaded(sessions)).messages == turns("a", "d")
+        with conflict():
+            await sessions.save(conversation)
+        with conflict():
+            await sessions.branch("one", at=1, expected_revision=conversation.revision)
+        info = await sessions.info("one")
+        assert (info.title, len(info.branches)) == ("A valley after None", 3)
 
     async def test_appends_and_branches_keep_it(self, sessions: AgentSessions) -> None:
         """What describes a session stays through all that happens to its history."""
