@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import lists, loads, pages, saves, startup, syncs
+from . import lists, loads, pages, saves, searches, startup, syncs
 from .material import Options
 from .measure import Check, Figure, Line, Skipped
 
@@ -20,6 +20,7 @@ PARTS = {
     "loads": loads,
     "lists": lists,
     "pages": pages,
+    "searches": searches,
     "startup": startup,
 }
 

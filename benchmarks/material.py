@@ -121,7 +121,13 @@ async def many(store: LocalStore, count: int, bodies: Sequence[bytes]) -> None:
                 new = list(zip(identities, bodies, strict=True))
                 head = lines.extend(connection, 0, new)[-1]
                 rows.move(
-                    connection, row, head, revision=revision, updated=now + number, added=bodies
+                    connection,
+                    row,
+                    head,
+                    revision=revision,
+                    updated=now + number,
+                    added=bodies,
+                    noted=None,
                 )
                 mark = views._write_beside(folder, f"{name}.json", data)
                 shown = (head, len(bodies), mark.size, mark.mtime, row["n"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -42,13 +43,14 @@ async def _found(sessions: AgentSessions, query: str, **asked: Any) -> list[str]
 
 def _files_with(root: Path, *words: bytes) -> list[str]:
     """The files below a store that have one of some words, in capital or small letters."""
-    files = [path for path in root.rglob("*") if path.is_file()]
-    assert files
-    return [
-        str(path.relative_to(root))
-        for path in files
-        if any(word.lower() in path.read_bytes().lower() for word in words)
-    ]
+    found: list[str] = []
+    for path in root.rglob("*"):
+        if path.is_file():
+            with contextlib.suppress(FileNotFoundError):  # a view of another session
+                data = path.read_bytes().lower()
+                found += [path.name for word in words if word.lower() in data]
+    assert (root / "sessions.sqlite3").exists()
+    return found
 
 
 def _findings(store: LocalStore, *, fix: bool = False) -> list[Any]:

@@ -507,10 +507,38 @@ DELETE FROM documents
 -- name: drop_all_indexed
 DELETE FROM indexed
 
+-- The lines that lead to a session of an owner with a tag, or a branch of it; likewise archived
+-- ones. Where few sessions are asked for, the rest is not even ranked.
+-- name: lines_tagged
+WITH RECURSIVE wanted (n, head) AS (
+  SELECT sessions.n, head FROM tags CROSS JOIN sessions ON sessions.n = tags.session
+   WHERE tag = :tag AND owner = :owner AND deleted IS NULL
+), part (line) AS (
+  SELECT head >> 20 FROM wanted
+  UNION
+  SELECT entry >> 20 FROM wanted CROSS JOIN branches ON branches.session = wanted.n
+  UNION
+  SELECT follows >> 20 FROM part CROSS JOIN lines ON lines.line = part.line WHERE follows > 0
+)
+SELECT json_group_array(line) FROM part
+
+-- name: lines_archived
+WITH RECURSIVE wanted (n, head) AS (
+  SELECT n, head FROM sessions WHERE archived = 1 AND owner = :owner AND deleted IS NULL
+), part (line) AS (
+  SELECT head >> 20 FROM wanted
+  UNION
+  SELECT entry >> 20 FROM wanted CROSS JOIN branches ON branches.session = wanted.n
+  UNION
+  SELECT follows >> 20 FROM part CROSS JOIN lines ON lines.line = part.line WHERE follows > 0
+)
+SELECT json_group_array(line) FROM part
+
 -- The documents that match, best first; of equally good ones the one that was stored last.
 -- name: matching
 SELECT rowid, rank FROM words
  WHERE words MATCH :expression
+   AND (:lines IS NULL OR rowid >> 20 IN (SELECT value FROM json_each(:lines)))
    AND (:all_times OR EXISTS (
          SELECT 1 FROM documents
           WHERE entry = words.rowid AND said >= :since AND said < :until))
@@ -527,7 +555,7 @@ WITH RECURSIVE part (low, high) AS (
    WHERE follows BETWEEN low AND high AND follows > 0
 )
 SELECT 1 AS is_current, agent_id, session_id, title, opening, created, updated, n
-  FROM part CROSS JOIN sessions
+  FROM part CROSS JOIN sessions INDEXED BY sessions_head
  WHERE head BETWEEN low AND high AND deleted IS NULL AND owner = :owner
    AND (:archived IS NULL OR archived = :archived)
    AND (:tag IS NULL OR EXISTS (SELECT 1 FROM tags WHERE tag = :tag AND session = n))

@@ -32,11 +32,13 @@ def page(connection: Connection, owner: str, asked: Search) -> SearchPage:
     hits: list[SearchHit] = []
     if expression is None:
         return SearchPage((), None)
+    lines = _lines(connection, owner, asked)
     limit = asked.limit + 1
     last: tuple[float, int] | None = None
     while True:
         names = {
             "expression": expression,
+            "lines": lines,
             "all_times": asked.since is None and asked.until is None,
             "since": -_END if asked.since is None else asked.since,
             "until": _END if asked.until is None else asked.until,
@@ -85,6 +87,16 @@ def _term(term: search.Term, place: int) -> str:
     written = f'"{phrase}"' + " *" * term.prefix
     forms = [f'"{documents.token(place, form)}"' for form in term.forms]
     return f"({' OR '.join([written, *forms])})" if forms else written
+
+
+def _lines(connection: Connection, owner: str, asked: Search) -> str | None:
+    """Where messages are looked for, as JSON; `None` for everywhere."""
+    if asked.tag is not None:
+        names = {"owner": owner, "tag": asked.tag}
+        return connection.execute(SQL["lines_tagged"], names).fetchone()[0]
+    if asked.archived:
+        return connection.execute(SQL["lines_archived"], {"owner": owner}).fetchone()[0]
+    return None
 
 
 def _having(connection: Connection, owner: str, entry: int, asked: Search) -> Any | None:

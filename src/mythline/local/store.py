@@ -513,6 +513,8 @@ class LocalStore(Store):
 
     async def _erase(self) -> None:
         """Let what was purged be gone from every file."""
+        if self._has_views:
+            await asyncio.to_thread(self._views.finish)
         await asyncio.to_thread(self._indexing.erase)
 
     async def delete_all(self, owner: str | None, agent_id: str, *, permanent: bool = False) -> int:

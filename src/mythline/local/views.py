@@ -132,6 +132,12 @@ class Views:
         if session not in self._due:
             self._set_due(session, when)
 
+    def finish(self) -> None:
+        """Wait until the view that is being written now is there, or isn't any longer."""
+        with self._condition:
+            busy = self._busy
+            self._condition.wait_for(lambda: self._busy is None or self._busy != busy)
+
     def _run(self) -> None:
         while True:
             if self._sweep:
