@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .support import invoke, terminal
+from .support import invoke, process, terminal
 
 NEWEST = [
     ("shared", "writer"),
@@ -107,6 +107,17 @@ def test_the_trash(folder: Path):
         "road-1",
         "draft",
     }
+
+
+def test_files_that_another_program_just_wrote_are_listed(folder: Path):
+    for agent in ("researcher", "reader"):
+        file = folder / agent / "context_memory" / "new.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text('[{"kind":"request","parts":[{"part_kind":"user-prompt","content":"Hi"}]}]')
+    found = process("list", "--store", folder, "--json").json
+    new = [(item["agent_id"], item["title"]) for item in found if item["session_id"] == "new"]
+    assert sorted(new) == [("reader", "Hi"), ("researcher", "Hi")]
+    assert len(found) == 8
 
 
 def test_an_empty_store_has_no_sessions_yet(tmp_path: Path):
