@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -227,3 +228,27 @@ def test_conversations_of_another_program(folder: Path):
     assert ran.code == 0
     shown = invoke("show", ran.out.strip(), "--store", folder, "--json").json["messages"]
     assert [item["content"] for item in shown] == ["Hello", "Hi."]
+
+
+def test_a_data_export_in_its_zip(folder: Path, tmp_path: Path):
+    file = tmp_path / "export.zip"
+    said = [
+        {"uuid": "m1", "sender": "human", "text": "Hello", "created_at": "2026-01-02T03:04:05Z"},
+        {"uuid": "m2", "sender": "assistant", "text": "Hi.", "created_at": "2026-01-02T03:04:06Z"},
+    ]
+    one = {"uuid": "7c5e1d9a-0000-4000-8000-000000000001", "name": "A talk", "chat_messages": said}
+    with zipfile.ZipFile(file, "w") as made:
+        made.writestr("conversations.json", json.dumps([one]))
+        made.writestr("users.json", "[]")
+    words = ("import", file, "--agent", "poet", "--store", folder)
+    first = invoke(*words)
+    assert first.code == 0
+    assert invoke("info", first.out.strip(), *where(folder), "--json").json["title"] == "A talk"
+    assert invoke(*words, "--session-id", "x").code == 2
+
+
+@pytest.mark.parametrize("data", [b"PK\x03\x04 cut off", b"PK", b"\x28\xb5\x2f\xfd", b"\x28\xb5"])
+def test_a_broken_archive_is_one_line(data: bytes, folder: Path):
+    ran = invoke("import", "-", "--store", folder, stdin=data)
+    assert ran.code == 2
+    assert ran.err.count("\n") == 1

@@ -172,7 +172,7 @@ def _unread(pipe: int) -> int:
     return count[0]
 
 
-@pytest.mark.parametrize("words", [("--help",), ("list",), ("show", "draft")])
+@pytest.mark.parametrize("words", [("--help",), ("list",), ("show", "draft"), ("search", "road")])
 def test_what_is_read_only_needs_nothing_heavy(words: tuple[str, ...], folder: Path):
     """Pydantic AI takes half a second to import, and rich a tenth."""
     store = () if words == ("--help",) else ("--store", str(folder))

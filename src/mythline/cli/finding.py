@@ -91,7 +91,7 @@ async def search(
     elif not page:
         note("Nothing was found.")
     elif sys.stdout.isatty():
-        _print_hits(page.hits)
+        _print_hits(place, page.hits)
     else:
         print_table(
             [],
@@ -110,7 +110,7 @@ async def search(
         )
 
 
-def _print_hits(hits: tuple[SearchHit, ...]) -> None:
+def _print_hits(place: Place, hits: tuple[SearchHit, ...]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
@@ -125,11 +125,14 @@ def _print_hits(hits: tuple[SearchHit, ...]) -> None:
         paper.print(
             Padding(marked(hit.snippet, hit.marks, "bold yellow"), (0, 0, 0, 2), expand=False)
         )
-        paper.print(Text(f"  {_opening(hit)}", "dim"), soft_wrap=True)
+        paper.print(Text(f"  {_opening(place, hit)}", "dim"), soft_wrap=True)
 
 
-def _opening(hit: SearchHit) -> str:
+def _opening(place: Place, hit: SearchHit) -> str:
     """The command that shows the conversation up to a hit."""
     words = ["mythline", "show", hit.session_id, "--agent", hit.agent_id]
     words += ["--at", hit.entry_id, "--last", str(AROUND)]
-    return shlex.join([*words, *(["--include", "tools"] if hit.role == "tool" else [])])
+    words += ["--include", "tools"] if hit.role == "tool" else []
+    words += [] if place.owner is None else ["--owner", place.owner]
+    words += [] if place.location is None else ["--store", place.location]
+    return plain(shlex.join(words))

@@ -55,10 +55,10 @@ async def import_(
 ) -> None:
     """Make sessions of files, and print their ids.
 
-    A file is an export of Mythline (json, jsonl, or an archive with --all), a list of OpenAI
-    messages, conversations.json of ChatGPT or Claude, or a session of Claude Code or Codex. The
-    agent can be a new one; it has to be named unless there is exactly one, or an archive tells.
-    What was interrupted goes on when it is begun again.
+    A file is an export of Mythline (json, jsonl, an archive), a list of OpenAI messages, what
+    ChatGPT or Claude export (the zip, or conversations.json in it), or a session of Claude Code
+    or Codex. The agent can be a new one; it has to be named unless there is exactly one, or an
+    archive tells. What was interrupted goes on when it is begun again.
 
     Example: mythline import my-session.json --agent story_researcher
     """
@@ -111,7 +111,7 @@ async def _imported(
     """What becomes of each session of a file."""
     start = file.read(2)
     file.seek(0)
-    if start in _ARCHIVES:
+    if start in _ARCHIVES and not _is_data_export(file):
         from ..archives import import_archive
         from ..operations import KEEP
 
@@ -124,6 +124,10 @@ async def _imported(
             on_conflict=on_conflict or "skip",
             trusted=trusted,
         )
+    elif start in _ARCHIVES:
+        if session_id is not None:
+            raise InvalidInput("A data export has many sessions: leave --session-id.")
+        found = _from_data_export(place, file, on_conflict or "skip", trusted)
     else:
         sessions = place.sessions(await place.one_agent())
         if session_id is not None:
@@ -146,6 +150,31 @@ async def _imported(
     async with contextlib.aclosing(found):
         async for one in found:
             yield one
+
+
+def _is_data_export(file: IO[bytes]) -> bool:
+    """Whether a file is a zip as ChatGPT and Claude give it, rather than one of Mythline's."""
+    import zipfile
+
+    from ..formats.archive import MANIFEST
+
+    try:
+        return MANIFEST not in zipfile.ZipFile(file).namelist()
+    except (zipfile.BadZipFile, NotImplementedError, OSError):
+        return False
+    finally:
+        file.seek(0)
+
+
+async def _from_data_export(
+    place: Place, file: IO[bytes], on_conflict: Conflict, trusted: bool
+) -> AsyncGenerator[Imported]:
+    from ..formats import sanitized
+    from ..formats.unpacking import conversations
+
+    sessions = place.sessions(await place.one_agent())
+    for session in conversations(file):
+        yield await sessions.take(session if trusted else sanitized(session), on_conflict)
 
 
 async def _told(

@@ -50,12 +50,14 @@ class Place:
         owner: Whose sessions, or `None` for those of no owner.
         agent: The agent that was named, if one was.
         as_json: Whether a program reads what is printed.
+        location: Where the store is, if that was said.
     """
 
     store: Store
     owner: str | None
     agent: str | None
     as_json: bool
+    location: str | None = None
     _known: dict[bool, list[SessionInfo]] = field(default_factory=dict["bool", "list[SessionInfo]"])
 
     def __post_init__(self) -> None:

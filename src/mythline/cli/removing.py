@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..ages import parse_age
 from ..errors import InvalidInput, MythlineError, SessionNotFound
 from .asking import confirm, progress
 from .options import DeletedArgument, SessionsArgument, YesOption
 from .output import note, number, plain, print_json, print_line, print_table, size, when
 from .place import Place, Refused
-from .texts import parse_age, parse_size
+from .texts import parse_size
 from .verbs import verb
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ async def prune(
     Example: mythline prune --older-than 30d --keep 100 --dry-run
     """
     bounds: dict[str, Any] = {
-        "older_than": _age(older_than),
+        "older_than": None if older_than is None else parse_age(older_than),
         "keep": keep,
         "max_bytes": None if max_bytes is None else parse_size(max_bytes),
     }
@@ -272,10 +272,6 @@ async def prune(
         note(f"{_sum(found)} would go to the trash.")
     else:
         note(f"{_sum(found)} went to the trash.")
-
-
-def _age(text: str | None) -> timedelta | None:
-    return None if text is None else parse_age(text)
 
 
 def _sum(found: dict[str, Pruned]) -> str:

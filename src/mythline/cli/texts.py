@@ -1,29 +1,16 @@
-"""What people type for ages, times, sizes and lists of words."""
+"""What people type for times, sizes and lists of words."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
+from ..ages import parse_age
 from ..errors import InvalidInput
 
-_AGE: Final = re.compile(r"(\d{1,6})\s*([smhdw])")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,3})?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
-
-
-def parse_age(text: str) -> timedelta:
-    """An age such as `30d`: a whole number, and s, m, h, d or w.
-
-    Raises:
-        InvalidInput: If it is none.
-    """
-    match = _AGE.fullmatch(text.strip().lower())
-    if match is None:
-        raise InvalidInput(f"Not an age: {text!r}. Write 12h, 30d or 2w, say.")
-    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
 
 
 def parse_time(text: str) -> datetime:

@@ -47,10 +47,15 @@ def verb(
 
             async def work() -> After:
                 async with store_at(options["store"], make=makes) as store:
-                    place = Place(
-                        store, options.get("owner"), options.get("agent"), options["as_json"]
+                    return await bound(
+                        Place(
+                            store,
+                            owner=options.get("owner"),
+                            agent=options.get("agent"),
+                            as_json=options["as_json"],
+                            location=options["store"],
+                        )
                     )
-                    return await bound(place)
 
             try:
                 after = asyncio.run(work())
