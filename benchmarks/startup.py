@@ -35,6 +35,15 @@ async def run(options: Options) -> Iterator[Line]:
                 rounds=rounds,
             )
         )
+    helping = [sys.executable, "-m", "mythline", "--help"]
+    found.append(
+        await compare(
+            "mythline --help / bare Python",
+            lambda: call(helping),
+            lambda: call(bare),
+            rounds=rounds,
+        )
+    )
     with scratch(options.directory, "startup") as path:
         store = LocalStore(path / "store")
         async with store:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import stat
 import subprocess
 import zipfile
@@ -144,6 +145,26 @@ def test_an_id_that_is_taken(folder: Path):
     known = invoke("info", "road-1", "--store", folder, "--json").json
     assert len(known["branches"]) == 1
     assert again("--on-conflict", "error").code == 1
+
+
+def test_progress_is_for_the_terminal_and_results_for_the_pipe(folder: Path, tmp_path: Path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.json").write_bytes(turn(name, "yes"))
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [*COMMAND, "import", "one.json", "two.json", "--agent", "poet", "--store", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        cwd=tmp_path,
+        env=environment(),
+        check=True,
+        timeout=60,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16)
+    os.close(ours)
+    assert done.stdout == b"one\ntwo\n"
+    assert b"Importing" in shown
 
 
 def test_a_name_that_is_no_id_gets_one_made(folder: Path, tmp_path: Path):

@@ -65,6 +65,17 @@ def progress(what: str, total: int | None) -> Generator[Callable[[int], None]]:
     columns = [SpinnerColumn(), TextColumn("{task.description}")]
     if total is not None:
         columns += [BarColumn(), MofNCompleteColumn()]
-    with Progress(*columns, console=console(sys.stderr), transient=True) as bar:
+    with Progress(
+        *columns,
+        console=console(sys.stderr),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # lines go above the bar, but never out of a pipe
+    ) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda steps: bar.advance(task, steps)
+
+        def advance(steps: int) -> None:
+            bar.advance(task, steps)
+            if total is None:
+                bar.update(task, description=f"{what}: {bar.tasks[0].completed:,.0f}")
+
+        yield advance
