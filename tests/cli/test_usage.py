@@ -153,8 +153,8 @@ def test_an_interrupted_command_is_130_and_quiet(folder: Path):
     while _unread(running.stdin.fileno()):
         pass
     running.send_signal(signal.SIGINT)
-    running.stdin.close()
     assert running.wait(30) == 130
+    running.stdin.close()
     assert running.stderr is not None
     assert (running.stdout.read(), running.stderr.read()) == (b"", b"")
     running.stdout.close()

@@ -28,7 +28,7 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise InvalidInput(f"{question} Nobody can be asked here; say --yes to do it.")
-    with _interruptible():
+    with interruptible():
         sys.stderr.write(f"{plain(question)} [y/N] ")
         sys.stderr.flush()
         answer = sys.stdin.readline()
@@ -38,7 +38,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Generator[None]:
+def interruptible() -> Generator[None]:
     """Let Ctrl-C end a wait for input: the event loop's own handler only takes note of it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..errors import InvalidInput, MythlineError, SessionExists
-from .asking import progress
+from .asking import interruptible, progress
 from .output import fields_of, note, number, print_json, print_line
 from .place import Place
 from .verbs import verb
@@ -95,7 +95,8 @@ def _opened(name: str) -> Generator[IO[bytes]]:
             yield file
         return
     with tempfile.TemporaryFile() as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
+        with interruptible():
+            shutil.copyfileobj(sys.stdin.buffer, file)
         file.seek(0)
         yield file
 
