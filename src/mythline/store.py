@@ -182,8 +182,11 @@ class Store(ABC):
         """The owners that have sessions, ordered, no owner (`None`) first. For operators."""
 
     @abstractmethod
-    async def agents(self, owner: str | None) -> Sequence[AgentInfo]:
-        """The agents that have sessions of `owner`, with their numbers, ordered by `agent_id`."""
+    async def agents(self, owner: str | None, *, trash: bool = False) -> Sequence[AgentInfo]:
+        """The agents that have sessions of `owner`, with their numbers, ordered by `agent_id`.
+
+        With `trash`, also those that only have deleted ones; those don't count.
+        """
 
     @abstractmethod
     async def get(self, key: SessionKey, *, shared: bool = False) -> SessionDetails | None:

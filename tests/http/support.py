@@ -181,9 +181,9 @@ class Recording(Store):
         self._note("owners")
         return await self.inner.owners()
 
-    async def agents(self, owner: str | None) -> Any:
+    async def agents(self, owner: str | None, *, trash: bool = False) -> Any:
         self._note("agents")
-        return await self.inner.agents(owner)
+        return await self.inner.agents(owner, trash=trash)
 
     async def get(self, key: SessionKey, *, shared: bool = False) -> Any:
         self._note("get")

@@ -10,7 +10,7 @@ import typer
 
 from ..operations import Listing, Order
 from .output import fields_of, print_json, print_line, print_table, when
-from .place import PAGE, TRASH_HINT, Place
+from .place import PAGE, Place
 from .verbs import verb
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ async def list_sessions(
         print_json([fields_of(info, names) for info in found])
     elif not found:
         if trash:
-            print_line("Nothing is in the trash." + ("" if place.agent else f" {TRASH_HINT}"))
+            print_line("Nothing is in the trash.")
         else:
             print_line(NOTHING)
     elif trash:
@@ -139,7 +139,7 @@ async def _found(place: Place, listing: Listing, most: int | None) -> list[Sessi
     """The first `most` sessions of all agents together, each list being in order."""
     lists = [
         [info async for info in place.pages(agent_id, listing, most)]
-        for agent_id in await place.agents()
+        for agent_id in await place.agents(trash=listing.trash)
     ]
     merged = list(heapq.merge(*lists, key=lambda info: _rank(info, listing)))
     return merged[:most]

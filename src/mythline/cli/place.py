@@ -20,7 +20,6 @@ LATEST: Final = "latest"
 SHOWN: Final = 10
 """Candidates that a message names."""
 PAGE: Final = 1000
-TRASH_HINT: Final = "An agent without other sessions has to be named with --agent."
 
 
 class Refused(MythlineError):
@@ -65,11 +64,11 @@ class Place:
         if self.agent is not None:
             check_agent_id(self.agent)
 
-    async def agents(self) -> list[str]:
-        """The agent that was named, or all that have sessions."""
+    async def agents(self, *, trash: bool = False) -> list[str]:
+        """The agent that was named, or all that have sessions; with `trash`, deleted ones too."""
         if self.agent is not None:
             return [self.agent]
-        return [info.agent_id for info in await self.store.agents(self.owner)]
+        return [info.agent_id for info in await self.store.agents(self.owner, trash=trash)]
 
     async def one_agent(self) -> str:
         """The agent that was named, or the only one that has sessions.
@@ -170,7 +169,7 @@ class Place:
             listing = Listing(limit=PAGE, archived=None, trash=trash)
             self._known[trash] = [
                 info
-                for agent_id in await self.agents()
+                for agent_id in await self.agents(trash=trash)
                 async for info in self.pages(agent_id, listing)
             ]
         return [info for info in self._known[trash] if info.session_id.startswith(text)]
@@ -181,7 +180,7 @@ class Place:
         if not found:
             of_agent = f" of the agent {self.agent!r}" if self.agent else ""
             where = f"in the trash{of_agent}" if trash else f"here{of_agent}"
-            hint = TRASH_HINT if trash and not self.agent else "`mythline list` shows all."
+            hint = f"`mythline list{' --trash' if trash else ''}` shows all."
             raise Refused(f"There is no session {text!r} {where}. {hint}")
         names = _listed([f"{info.session_id} ({info.agent_id})" for info in found])
         if len({info.session_id for info in found}) == 1:

@@ -172,6 +172,9 @@ SELECT id,
          WHERE owner = :owner AND agent_id = id AND deleted IS NULL)
   FROM agent WHERE id IS NOT NULL
 
+-- name: agents_of_trash
+SELECT DISTINCT agent_id FROM sessions WHERE owner = ? AND deleted IS NOT NULL
+
 -- name: all_numbers
 SELECT n FROM sessions WHERE owner = ? AND agent_id = ? AND deleted IS NULL
 

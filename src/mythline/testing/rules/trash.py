@@ -148,3 +148,16 @@ class TrashRules(StoreRules):
         assert len(await sessions.trash()) == 2
         await sessions.purge("one")
         assert len(await sessions.trash()) == 0
+
+    async def test_agents_that_only_have_trash(self, sessions: AgentSessions, store: Store) -> None:
+        """They are no agents with sessions, but are told of when the trash is asked for."""
+        await saved(sessions, "a")
+        await saved(store.sessions("other"), "b")
+        await sessions.delete("one")
+        await store.sessions(self.agent_id, owner="alice").create("hers")
+        assert [info.agent_id for info in await store.agents(None)] == ["other"]
+        found = await store.agents(None, trash=True)
+        counts = {info.agent_id: info.session_count for info in found}
+        assert counts == {self.agent_id: 0, "other": 1}
+        await sessions.empty_trash()
+        assert [info.agent_id for info in await store.agents(None, trash=True)] == ["other"]
