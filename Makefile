@@ -20,9 +20,10 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
 
 .PHONY: serve
-serve: $(VENV)/.serve ## run the server; STORE=.mythline PORT=8000 HOST=127.0.0.1
+serve: $(VENV)/.serve ## run the server; STORE=.mythline PORT=8000 HOST=127.0.0.1 AGENT=module:agent
 	@exec $(VENV)/bin/mythline serve $(if $(STORE),--store '$(STORE)') \
-	    $(if $(PORT),--port '$(PORT)') $(if $(HOST),--host '$(HOST)')
+	    $(if $(PORT),--port '$(PORT)') $(if $(HOST),--host '$(HOST)') \
+	    $(if $(AGENT),--agent '$(AGENT)')
 
 .PHONY: test
 test: $(VENV)/.test ## run the tests

@@ -21,6 +21,8 @@ class Settings(BaseSettings):
     """What the server can be told.
 
     Attributes:
+        agents: The agents that it can run, each `[id=]module:agent`. In the environment, with
+            commas between.
         allowed_hosts: Host names that it answers to, besides `localhost` and IP addresses. In
             the environment, with commas between.
         max_body_size: Bytes that a request may have, from 1 KiB.
@@ -33,6 +35,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MYTHLINE_", env_ignore_empty=True)
 
+    agents: Annotated[tuple[str, ...], NoDecode] = ()
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     max_body_size: Annotated[int, Field(ge=1024)] = 64 << 20
     prune_older_than: timedelta | None = None
@@ -40,7 +43,7 @@ class Settings(BaseSettings):
     prune_max_bytes: Annotated[int | None, Field(ge=0)] = None
     prune_every: Annotated[timedelta, Field(ge=timedelta(seconds=1))] = timedelta(days=1)
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("agents", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

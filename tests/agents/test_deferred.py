@@ -21,6 +21,7 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from pydantic_ai.tools import RunContext
 
 from mythline.agents import SessionMemory
+from mythline.errors import InvalidInput
 from mythline.local import LocalStore
 from mythline.sessions import AgentSessions
 from tests.agents.support import AGENT, ENTRIES, SESSION, Echo, Room, brief
@@ -198,3 +199,23 @@ async def test_a_suspended_response_is_replaced_by_what_it_became(room: Room, ec
     assert (await room.sessions.info(SESSION)).branches == (tip,)
     await agent.run("next", conversation_id=SESSION)
     assert len(await room.sessions.history(SESSION)) == 4
+
+
+@ways
+@pytest.mark.parametrize(
+    "given",
+    [
+        DeferredToolResults(calls={"outside": "42"}),
+        DeferredToolResults(calls={"outside": "42", "more": 1}, approvals={"approve": True}),
+    ],
+)
+async def test_answers_to_other_calls_leave_the_session_waiting(
+    room: Room, way: Any, given: DeferredToolResults
+):
+    agent = an_agent(room.store)
+    await way(agent, "go", conversation_id=SESSION)
+    before = await room.brief()
+    with pytest.raises(InvalidInput, match="'outside', 'approve'"):
+        await way(agent, conversation_id=SESSION, deferred_tool_results=given)
+    assert await room.brief() == before
+    assert await way(agent, conversation_id=SESSION, deferred_tool_results=ANSWERS) == "done"

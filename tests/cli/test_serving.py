@@ -23,3 +23,43 @@ def test_serve_refuses_settings_that_cant_be(tmp_path: Path, monkeypatch: pytest
     assert "30d" in ran.err
     assert "Traceback" not in ran.err
     assert list(tmp_path.iterdir()) == []
+
+
+AGENTS = """
+from pydantic_ai import Agent
+
+teller = Agent("test", name="teller")
+nameless = Agent("test")
+number = 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("specs", "says"),
+    [
+        (["my_agents"], "module:agent"),
+        (["nowhere:teller"], "no module 'nowhere'"),
+        (["my_agents.deeper:teller"], "no module 'my_agents.deeper'"),
+        ([".my_agents:teller"], "can't be a module's name"),
+        (["my_agents:nobody"], "no 'nobody'"),
+        (["my_agents:number"], "Not an agent"),
+        (["my_agents:nameless"], "has no name"),
+        (["a/b=my_agents:teller"], "Not an agent id"),
+        (["my_agents:teller", "teller=my_agents:nameless"], "another agent has this id"),
+    ],
+)
+def test_serve_tells_what_is_no_agent(specs: list[str], says: str, tmp_path: Path):
+    (tmp_path / "my_agents.py").write_text(AGENTS)
+    options = [word for spec in specs for word in ("--agent", spec)]
+    ran = process("serve", "--store", "store", *options, cwd=tmp_path)
+    assert ran.code == 2
+    assert says in ran.err
+    assert "Traceback" not in ran.err
+    assert not (tmp_path / "store").exists()
+
+
+def test_what_a_module_raises_is_shown_as_it_is(tmp_path: Path):
+    (tmp_path / "my_agents.py").write_text("import not_installed")
+    ran = process("serve", "--agent", "my_agents:teller", cwd=tmp_path)
+    assert ran.code == 1
+    assert "No module named 'not_installed'" in ran.err

@@ -37,7 +37,7 @@ from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart, repair_messages
 from pydantic_ai.run import AgentRunResult
-from pydantic_ai.tools import DeferredToolRequests, RunContext, ToolDefinition
+from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, RunContext, ToolDefinition
 from pydantic_ai.usage import RunUsage
 
 from .. import ids
@@ -268,9 +268,16 @@ class SessionMemory(AbstractCapability[Any]):
     async def before_node_run(
         self, ctx: RunContext[Any], *, node: AgentNode[Any]
     ) -> AgentNode[Any]:
-        """Take down what came since the node before; close calls that nobody will answer."""
+        """Take down what came since the node before; close calls that nobody will answer.
+
+        Raises:
+            InvalidInput: If other calls are answered than the session waits on. Pydantic AI would
+                notice only when the calls are no longer waiting.
+        """
         recorder = self._recorder
         if isinstance(node, UserPromptNode):
+            if node.deferred_tool_results is not None:
+                self._check_answers(node.deferred_tool_results)
             if node.user_prompt is not None and node.deferred_tool_results is None:
                 self._close_calls(ctx)
             return node
@@ -290,6 +297,18 @@ class SessionMemory(AbstractCapability[Any]):
         if isinstance(node, UserPromptNode) and isinstance(result, ModelRequestNode):
             self._recorder.first = result.request
         return result
+
+    def _check_answers(self, results: DeferredToolResults) -> None:
+        record = self._start.record
+        waits = None if record is None else record.deferred_tool_requests
+        if waits is None:
+            return
+        wanted = [call.tool_call_id for call in [*waits.calls, *waits.approvals]]
+        if {*wanted} != results.calls.keys() | results.approvals.keys():
+            raise InvalidInput(
+                f"The session waits for answers to the calls {', '.join(map(repr, wanted))}. "
+                "Send `deferred_tool_results` for all of them, and for no others."
+            )
 
     def _close_calls(self, ctx: RunContext[Any]) -> None:
         """Close calls that the session doesn't wait on, which Pydantic AI leaves to its caller."""

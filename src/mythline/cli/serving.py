@@ -20,6 +20,13 @@ def serve(
     port: Annotated[
         int, typer.Option(min=1, max=65535, metavar="N", help="The port to bind.")
     ] = 8000,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[ID=]MODULE:AGENT",
+            help="An agent that can be run, by its name or the id. Repeatable.",
+        ),
+    ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -32,7 +39,7 @@ def serve(
 ) -> None:
     """Serve the HTTP API over a directory of sessions.
 
-    Example: mythline serve --store ./sessions --port 8080
+    Example: mythline serve --store ./sessions --agent my_agents:researcher
     """
     if not _is_loopback(host) and not insecure:
         raise InvalidInput(
@@ -47,6 +54,13 @@ def serve(
 
     read_settings()  # what can't be is told here, not by a process that ends
     os.environ["MYTHLINE_STORE"] = store or default_location()
+    if agent:
+        os.environ["MYTHLINE_AGENTS"] = ",".join(agent)
+    if os.environ.get("MYTHLINE_AGENTS"):
+        from ..agents.named import import_agents
+        from ..settings import read_settings
+
+        import_agents(read_settings().agents)  # a wrong one is told before a worker starts
     if allow_host:
         os.environ["MYTHLINE_ALLOWED_HOSTS"] = ",".join(allow_host)
     shown = f"[{host}]" if ":" in host else host

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from ..agents.named import AnyAgent, by_id, import_agents
 from ..opening import open_store
 from ..settings import read_settings
 from ..store import SessionKey, Store
@@ -28,6 +29,7 @@ from .security import HEADERS, Guard
 def create_app(
     store: Store | str | Path | None = None,
     *,
+    agents: Mapping[str, AnyAgent] | Sequence[AnyAgent] = (),
     allowed_hosts: Collection[str] = (),
     max_body_size: int | None = None,
 ) -> FastAPI:
@@ -37,14 +39,17 @@ def create_app(
 
     Args:
         store: A store, or where it is; see `mythline.open_store`.
+        agents: The agents that can be run, by their ids, or those whose names are their ids;
+            besides those that `MYTHLINE_AGENTS` names.
         allowed_hosts: Names to answer to besides `localhost`, IP addresses and those of
             `MYTHLINE_ALLOWED_HOSTS`; `*` for any.
         max_body_size: Bytes that a request may have; `MYTHLINE_MAX_BODY_SIZE` if `None`.
 
     Raises:
-        InvalidInput: If no store can be where `store` says.
+        InvalidInput: If no store can be where `store` says, or an agent can't be run.
     """
     settings = read_settings()
+    runnable = import_agents(settings.agents) | by_id(agents)
     opened = store if isinstance(store, Store) else open_store(store)
     keeper = retention.Keeper(opened, settings)
     app = FastAPI(
@@ -62,7 +67,10 @@ def create_app(
     )
     app.add_middleware(Guard, allowed_hosts=(*settings.allowed_hosts, *allowed_hosts))
     sessions = session_router(
-        opened, prefix="/api", max_body_size=max_body_size or settings.max_body_size
+        opened,
+        prefix="/api",
+        agents=runnable,
+        max_body_size=max_body_size or settings.max_body_size,
     )
     app.include_router(sessions)
     app.state.mythline_keeper = keeper

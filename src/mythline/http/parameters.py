@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Request
 from starlette.exceptions import HTTPException
 
 from .. import ids
+from ..agents.named import AnyAgent
 from ..sessions import AgentSessions
 from . import schemas
+from .running import Runs
 
 
 async def current_sessions(request: Request) -> AgentSessions:
     """The sessions that this request is about."""
     return request.state.mythline_sessions
+
+
+async def current_agent(request: Request) -> AnyAgent:
+    """The agent that this request is to run."""
+    return request.state.mythline_agent
+
+
+async def current_deps(request: Request) -> Any:
+    """What the agent depends on in this run."""
+    return request.state.mythline_deps
+
+
+async def current_runs(request: Request) -> Runs:
+    """The runs that are going on."""
+    return request.state.mythline_runs
 
 
 async def session_id_of(
@@ -31,6 +48,9 @@ async def session_id_of(
 
 
 Sessions = Annotated[AgentSessions, Depends(current_sessions)]
+Agent = Annotated[AnyAgent, Depends(current_agent)]
+Deps = Annotated[Any, Depends(current_deps)]
+RunsHere = Annotated[Runs, Depends(current_runs)]
 SessionId = Annotated[str, Depends(session_id_of)]
 Limit = Annotated[int | None, Query(ge=1, description="At most this many; all if left out.")]
 Cursor = Annotated[str | None, Query(description="Where a page ended, from its `Link` header.")]

@@ -21,15 +21,27 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from ..errors import MythlineError, RevisionConflict, status_of
+from ..errors import MythlineError, RevisionConflict, SessionBusy, status_of
 
 LOG: Final = logging.getLogger("mythline.http")
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER: Final = "5"  # seconds
 MOST_ERRORS: Final = 20
 
+
+class AgentFailed(Exception):
+    """A run of an agent failed, for reasons that are the server's to know: they are logged."""
+
+    def __init__(self, session_id: str, *, is_model: bool) -> None:
+        self.session_id = session_id
+        self.status = 502 if is_model else 500
+        what = "The agent's model did not answer." if is_model else "The agent failed."
+        super().__init__(f"{what} It was logged. The session has what it did; try again.")
+
+
 EXPECTED: Final = (
     MythlineError,
+    AgentFailed,
     ConversationConflict,
     UserError,
     RequestValidationError,
@@ -84,6 +96,10 @@ def problem_of(error: Exception, request: Request) -> Response:
     match error:
         case MythlineError():
             return _of_ours(error, request)
+        case AgentFailed():
+            return problem(
+                error.status, str(error), kind="AgentFailed", session_id=error.session_id
+            )
         case ConversationConflict():
             return problem(409, str(error), kind="RevisionConflict")
         case UserError():
@@ -106,6 +122,8 @@ def _of_ours(error: MythlineError, request: Request) -> Response:
     if status >= 500:
         LOG.error("%s: %s %s", error, request.method, _path(request), exc_info=error)
     headers = {"Retry-After": RETRY_AFTER} if status == 503 else None
+    if isinstance(error, SessionBusy):
+        headers = {"Retry-After": str(error.retry_after)}
     return problem(status, str(error), kind=type(error).__name__, headers=headers)
 
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.params import Depends as DependsType
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
 from .. import ids
-from ..errors import StoreClosed, StoreError
+from ..agents.named import AnyAgent, by_id
+from ..errors import InvalidInput, StoreClosed, StoreError
 from ..store import SessionKey, Store
 from . import schemas, table
 from .problems import LOG
 from .route import ProblemRoute
+from .run import run
+from .running import Runs
 
 MAX_BODY_SIZE: Final = 64 << 20
 
-Owner = Callable[..., Any] | DependsType
+Dependency = Callable[..., Any] | DependsType
 
 
 def session_router(
@@ -28,7 +32,10 @@ def session_router(
     agent_id: str | None = None,
     *,
     prefix: str = "",
-    owner: Owner | None = None,
+    owner: Dependency | None = None,
+    agent: AnyAgent | None = None,
+    agents: Mapping[str, AnyAgent] | Sequence[AnyAgent] = (),
+    deps: Dependency | None = None,
     max_body_size: int = MAX_BODY_SIZE,
 ) -> APIRouter:
     """The session API as a router, for an application of your own.
@@ -41,35 +48,50 @@ def session_router(
 
     Args:
         store: Where the sessions are.
-        agent_id: The agent, for the routes `{prefix}/sessions…`. Without, every agent, for the
-            routes `{prefix}/agents` and `{prefix}/agents/{agent_id}/sessions…`.
+        agent_id: The agent, for the routes `{prefix}/sessions…`; the name of `agent` will do.
+            Without, every agent, for the routes `{prefix}/agents` and
+            `{prefix}/agents/{agent_id}/sessions…`.
         prefix: Before all routes; starts with `/` unless it is empty.
         owner: A dependency that gives the owner of the sessions, as a string, or `None`:
             `Depends(current_user)` or the function itself. Without, sessions have no owner, and
             everyone who can reach the routes has them all.
+        agent: The agent itself, for the routes that run it: `{prefix}/run` and more. If it
+            carries a `SessionMemory`, that one's options hold, but the sessions are these.
+        agents: The agents that can be run where the router is for every agent, by their ids, or
+            those whose names are their ids.
+        deps: A dependency that gives the `deps` of a run, as `owner` gives the owner.
         max_body_size: Bytes that a request may have.
 
     Raises:
-        InvalidId: If `agent_id` is outside the grammar of `mythline.ids`.
+        InvalidId: If an agent's id is outside the grammar of `mythline.ids`.
+        InvalidInput: If what is to be run is no agent, has no id or the id of another.
     """
-    opener = _Opener(store)
+    if agent is not None:
+        ((agent_id, agent),) = by_id({agent_id: agent} if agent_id else [agent]).items()
+        agents = {agent_id: agent}
+    runnable = by_id(agents)
+    if agent is None and agent_id is not None and runnable:
+        raise InvalidInput("A router of one agent runs one: pass `agent`.")
+    runs = Runs()
+    opener = _Opener(store, runs)
     router = APIRouter(
         prefix=prefix,
         route_class=ProblemRoute,
         tags=[agent_id or "sessions"],
-        dependencies=[Depends(_bind_store(opener, owner))],
+        dependencies=[Depends(_bind_store(opener, owner, runnable))],
         lifespan=opener.lifespan,
         max_body_size=max_body_size,
         generate_unique_id_function=_named(agent_id),
     )
     if agent_id is None:
         router.include_router(table.of_all)
-        router.include_router(
-            table.of_agent, prefix="/agents/{agent_id}", dependencies=[Depends(_bind_agent_of_path)]
-        )
+        place, bind = "/agents/{agent_id}", _bind_agent_of_path
     else:
-        bind = _bind_agent(ids.check_agent_id(agent_id))
-        router.include_router(table.of_agent, dependencies=[Depends(bind)])
+        place, bind = "", _bind_agent(ids.check_agent_id(agent_id))
+    if runnable:
+        to_run = _bind_run(runnable, runs, deps)
+        router.include_router(run, prefix=place, dependencies=[Depends(bind), Depends(to_run)])
+    router.include_router(table.of_agent, prefix=place, dependencies=[Depends(bind)])
     return router
 
 
@@ -78,14 +100,21 @@ def _named(agent_id: str | None) -> Callable[[APIRoute], str]:
     return lambda route: route.name if agent_id is None else f"{route.name}_{agent_id}"
 
 
-async def _no_owner() -> None:
+async def _nothing() -> None:
     return None
 
 
-def _bind_store(opener: _Opener, owner: Owner | None) -> Callable[..., Any]:
-    given = owner if isinstance(owner, DependsType) else Depends(owner or _no_owner)
+def _dependency(given: Dependency | None) -> Any:
+    return given if isinstance(given, DependsType) else Depends(given or _nothing)
+
+
+def _bind_store(
+    opener: _Opener, owner: Dependency | None, runnable: Collection[str]
+) -> Callable[..., Any]:
+    given = _dependency(owner)
 
     async def bind_store(request: Request, owner: Any = given) -> None:
+        request.state.mythline_runnable = runnable
         request.state.mythline_owner = ids.check_owner(owner)
         request.state.mythline_store = await opener.opened()
 
@@ -111,11 +140,33 @@ def _bind_agent(agent_id: str) -> Callable[..., Any]:
     return bind_agent
 
 
-class _Opener:
-    """Opens a store that nobody has opened, and closes it then."""
+def _bind_run(
+    runnable: Mapping[str, AnyAgent], runs: Runs, deps: Dependency | None
+) -> Callable[..., Any]:
+    given = _dependency(deps)
 
-    def __init__(self, store: Store) -> None:
+    async def bind_run(request: Request, deps: Any = given) -> None:
+        state = request.state
+        agent_id = state.mythline_sessions.agent_id
+        if agent_id not in runnable:
+            raise HTTPException(
+                404,
+                f"No agent {agent_id!r} can be run here. Those that can are `runnable` in the "
+                "list of agents.",
+            )
+        state.mythline_agent = runnable[agent_id]
+        state.mythline_deps = deps
+        state.mythline_runs = runs
+
+    return bind_run
+
+
+class _Opener:
+    """Opens a store that nobody has opened, and closes it then, after the last run."""
+
+    def __init__(self, store: Store, runs: Runs) -> None:
         self._store = store
+        self._runs = runs
         self._lock = asyncio.Lock()
         self._is_ready = False
         self._is_ours = False
@@ -145,6 +196,7 @@ class _Opener:
         try:
             yield
         finally:
+            await self._runs.stop()
             self._is_ready = False
             if self._is_ours:
                 self._is_ours = False

@@ -6,7 +6,7 @@ Which store, owner and agent they serve is in the request's state: see `router.s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from .. import ids
-from ..models import AgentInfo, Appended
+from ..models import Appended
 from ..store import Store
 from . import answers, bodies, schemas
 from .parameters import After, Before, IfMatch, IfNoneMatch, Limit, SessionId, Sessions
@@ -30,10 +30,15 @@ routes = APIRouter(route_class=ProblemRoute)
 
 
 @agents.get("/agents", response_model=list[schemas.Agent], responses=problems())
-async def list_agents(request: Request) -> Sequence[AgentInfo]:
-    """The agents that have sessions, ordered by their ids."""
+async def list_agents(request: Request) -> Sequence[schemas.Agent]:
+    """The agents that have sessions or can be run here, ordered by their ids."""
     store: Store = request.state.mythline_store
-    return await store.agents(request.state.mythline_owner)
+    known = {info.agent_id: info for info in await store.agents(request.state.mythline_owner)}
+    runnable: Collection[str] = request.state.mythline_runnable
+    return [
+        schemas.Agent.of(known.get(agent_id), agent_id, runnable=agent_id in runnable)
+        for agent_id in sorted({*known, *runnable})
+    ]
 
 
 # Paths without an id, which are tried first: see `table`.

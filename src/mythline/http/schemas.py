@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from ..formats import EXPORTS
 from ..ids import MAX_AGENT_ID, MAX_SESSION_ID
-from ..models import Imported, Role, SessionDetails
+from ..models import AgentInfo, Imported, Role, SessionDetails
 from ..sessions import OnConflict
 
 _GRAMMAR = "^[A-Za-z0-9_][A-Za-z0-9_-]*$"
@@ -33,11 +33,22 @@ class Health(_Answer):
 
 
 class Agent(_Answer):
-    """An agent that has sessions."""
+    """An agent that has sessions, or can be run here."""
 
     agent_id: str
     session_count: int
     last_modified: datetime | None
+    runnable: bool
+
+    @classmethod
+    def of(cls, known: AgentInfo | None, agent_id: str, *, runnable: bool) -> Agent:
+        """What the wire shows of an agent that may have no sessions yet."""
+        return cls(
+            agent_id=agent_id,
+            session_count=0 if known is None else known.session_count,
+            last_modified=None if known is None else known.last_modified,
+            runnable=runnable,
+        )
 
 
 class SessionSummary(_Answer):
@@ -144,7 +155,10 @@ class Appended(_Answer):
     entry_ids: list[str]
 
 
-def check_strict(value: JsonValue) -> JsonValue:
+_T = TypeVar("_T")
+
+
+def check_strict(value: _T) -> _T:
     """Refuse what JSON doesn't have (`NaN`), and strings that aren't Unicode (RFC 7493)."""
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()

@@ -1,0 +1,155 @@
+"""Runs of agents behind requests: each in a task of its own, so that a client may leave.
+
+What a run gives is sent as it comes. A request doesn't end before its run has: what it depends on
+(a database session of the application's, say) is there as long as the run needs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import aclosing
+from typing import Any, Final, TypeVar
+
+import anyio
+from pydantic_ai.exceptions import ModelAPIError
+from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from ..errors import MythlineError
+from .problems import LOG, AgentFailed
+
+T = TypeVar("T")
+
+PATIENCE: Final = 10.0
+"""Seconds of silence after which a stream begins, or sends a comment that keeps it open."""
+COMMENT: Final = ": still running\n\n"
+STOPPED: Final = "The server stops. What the agent did is in the session; try again."
+
+
+def shown(error: Exception, session_id: str) -> Exception:
+    """What a client is told of an error of a run; the rest is logged."""
+    if isinstance(error, MythlineError):
+        return error
+    LOG.error("A run in session %s failed.", session_id, exc_info=error)
+    return AgentFailed(session_id, is_model=isinstance(error, ModelAPIError))
+
+
+class Runs:
+    """The runs that are going on. They are ended when the application stops, and stored then."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Do `work` in a task that goes on when its request is cancelled."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do `work` to its end, whether or not the client waits.
+
+        Raises:
+            HTTPException: 503, if the application stops before.
+        """
+        task = self.start(work)
+        await finished(task)
+        if task.cancelled():
+            raise HTTPException(503, STOPPED)
+        return task.result()
+
+    async def stop(self) -> None:
+        """Cancel what still runs, and wait until it is stored."""
+        going_on = [*self._tasks]
+        for task in going_on:
+            task.cancel()
+        await asyncio.gather(*going_on, return_exceptions=True)
+
+
+async def finished(task: asyncio.Task[Any]) -> None:
+    """Wait until a run has ended, however it ends, also in a request that was cancelled."""
+    with anyio.CancelScope(shield=True):
+        await asyncio.wait({task})
+
+
+class Stream:
+    """What a run gives, piece by piece, whether or not someone takes it.
+
+    Args:
+        runs: Where the run is to be known.
+        pieces: Makes the generator of the pieces, which the run is in. It is given a function
+            that tells whether the answer has begun: until then an error is to be raised, and
+            becomes the answer; from then on it must be a piece.
+    """
+
+    def __init__(
+        self, runs: Runs, pieces: Callable[[Callable[[], bool]], AsyncGenerator[str]]
+    ) -> None:
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue()
+        self._has_begun = False
+        self.task = runs.start(self._take(pieces(lambda: self._has_begun)))
+
+    async def _take(self, pieces: AsyncGenerator[str]) -> None:
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    self._queue.put_nowait(piece)
+        finally:
+            self._queue.put_nowait(None)
+
+    async def begin(self) -> AsyncIterator[str]:
+        """The pieces, once there is a first. Where there is none for long, `COMMENT`s.
+
+        Raises:
+            Exception: What the run ended with, if there was nothing before.
+        """
+        first = await self._next()
+        self._has_begun = True
+        if first is None:
+            await finished(self.task)
+            if self.task.cancelled():
+                raise HTTPException(503, STOPPED)
+            self.task.result()
+        return self._from(first)
+
+    async def _from(self, piece: str | None) -> AsyncIterator[str]:
+        while piece is not None:
+            yield piece
+            piece = await self._next()
+
+    async def _next(self) -> str | None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._queue.get()
+        except TimeoutError:
+            return COMMENT
+
+
+class RunResponse(StreamingResponse):
+    """Sends a stream. When the client leaves, the run is finished, or cancelled if it `stops`."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        pieces: AsyncIterator[str],
+        *,
+        stops: bool = False,
+        headers: Mapping[str, str] | None = None,
+        media_type: str = "text/event-stream",
+    ) -> None:
+        sent = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", **(headers or {})}
+        super().__init__(pieces, headers=sent, media_type=media_type)
+        self._task = stream.task
+        self._stops = stops
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, and see the run to its end."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._stops:
+                self._task.cancel()
+            await finished(self._task)
