@@ -1,0 +1,60 @@
+"""Clients that leave before the answer is whole, against real servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.http.servers import leaving, serving, until
+
+BASE = "/api/agents/teller"
+STREAM = {"Accept": "text/event-stream"}
+
+
+@pytest.mark.parametrize("kind", ["mythline", "uvicorn"])
+def test_a_run_is_finished_and_stored_when_its_client_leaves(tmp_path: Path, kind: str):
+    with serving(tmp_path, kind) as address, httpx.Client(base_url=address) as client:
+        for number, headers in enumerate(({}, STREAM)):
+            body = {"message": f"wait {number}", "session_id": f"s{number}"}
+            with leaving(client, f"{BASE}/run", body, headers):
+                until(client, "/health", lambda _: (tmp_path / "reached").exists())
+            assert not client.get(f"{BASE}/sessions/s{number}/exists").json()["exists"]
+            (tmp_path / "go").touch()
+            answer = f"To wait {number}: the end."
+            _is_there(client, f"s{number}", [("user", f"wait {number}"), ("assistant", answer)])
+            (tmp_path / "go").unlink()
+            (tmp_path / "reached").unlink()
+
+
+def _is_there(client: httpx.Client, session_id: str, expected: list[tuple[str, str]]) -> None:
+    def same(found: Any) -> bool:
+        return [(item["role"], item["content"]) for item in found["messages"]] == expected
+
+    until(client, f"{BASE}/sessions/{session_id}", same)
+
+
+def test_a_run_that_nobody_waits_for_is_stored_when_the_server_stops(tmp_path: Path):
+    with serving(tmp_path, "uvicorn") as address, httpx.Client(base_url=address) as client:
+        with leaving(client, f"{BASE}/run", {"message": "wait", "session_id": "s"}, STREAM):
+            until(client, "/health", lambda _: (tmp_path / "reached").exists())
+        stop = tmp_path / "go"
+        stop.touch()
+    view = tmp_path / "store/teller/context_memory/s.json"
+    assert "To wait: the end." in view.read_text()
+
+
+def test_several_workers_serve_the_same_sessions_and_agents(tmp_path: Path):
+    with (
+        serving(tmp_path, "granian", "--workers", "2") as address,
+        httpx.Client(base_url=address, timeout=30) as client,
+    ):
+        for number in range(6):
+            body = {"message": f"{number}", "session_id": "s"}
+            done = client.post(f"{BASE}/run", json=body, headers={"Connection": "close"})
+            assert done.json()["response"] == f"To {number}: the end."
+            assert not done.json()["branched"]
+        found = client.get(f"{BASE}/sessions/s").json()["messages"]
+        assert len(found) == 12
