@@ -86,7 +86,7 @@ def until(client: httpx.Client, path: str, condition: Callable[[Any], object]) -
         response = client.get(path)
         if response.status_code == 200 and condition(response.json()):
             return response.json()
-    raise AssertionError(response.text)
+    raise AssertionError(f"{path} did not come to be as expected.")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,21 @@ def _is_there(client: httpx.Client, session_id: str, expected: list[tuple[str, s
     until(client, f"{BASE}/sessions/{session_id}", same)
 
 
-def test_a_run_that_nobody_waits_for_is_stored_when_the_server_stops(tmp_path: Path):
-    with serving(tmp_path, "uvicorn") as address, httpx.Client(base_url=address) as client:
-        with leaving(client, f"{BASE}/run", {"message": "wait", "session_id": "s"}, STREAM):
-            until(client, "/health", lambda _: (tmp_path / "reached").exists())
-        stop = tmp_path / "go"
-        stop.touch()
-    view = tmp_path / "store/teller/context_memory/s.json"
-    assert "To wait: the end." in view.read_text()
+@pytest.mark.parametrize(
+    ("kind", "options"), [("mythline", ()), ("uvicorn", ("--timeout-graceful-shutdown", "1"))]
+)
+def test_a_run_is_stored_as_far_as_it_went_when_the_server_stops(
+    tmp_path: Path, kind: str, options: tuple[str, ...]
+):
+    with (
+        serving(tmp_path, kind, *options) as address,
+        httpx.Client(base_url=address) as client,
+        leaving(client, f"{BASE}/run", {"message": "wait", "session_id": "s"}, STREAM),
+    ):
+        until(client, "/health", lambda _: (tmp_path / "reached").exists())
+    view = json.loads((tmp_path / "store/teller/context_memory/s.json").read_bytes())
+    assert [message["parts"][0]["content"] for message in view] == ["wait", "To wait: "]
+    assert view[1]["state"] == "interrupted"
 
 
 def test_several_workers_serve_the_same_sessions_and_agents(tmp_path: Path):

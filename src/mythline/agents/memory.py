@@ -155,13 +155,15 @@ class SessionMemory(AbstractCapability[Any]):
             InvalidId: If `conversation_id` can't name a session.
             InvalidInput: If a history was passed that is not the session's.
             SessionBusy: If another run holds the session (`exclusive`).
+            SessionExists: If the session is another owner's, whom these sessions can't tell from
+                their own (they have no owner, it was saved with a `scope`).
             UnreadableMessages: If the installed Pydantic AI can't read a stored message.
             RunConflict: If the session moved on (`on_conflict="raise"`) or was deleted.
             StoreError: If it can't be read, or the turn could not be made durable.
         """
         session_id = ids.check_session_id(ctx.conversation_id or "")
         sessions = self.store.sessions(self.agent_id, await self._owner_of(ctx))
-        async with self._held(sessions, session_id):
+        async with self.held(sessions, session_id):
             self._start, carried = await self._begin(ctx, sessions, session_id)
             self._recorder = Recorder(ctx.run_id or "", ctx.messages, carried)
             before = copy.copy(ctx.usage)
@@ -192,7 +194,12 @@ class SessionMemory(AbstractCapability[Any]):
         return await found if inspect.isawaitable(found) else found
 
     @contextlib.asynccontextmanager
-    async def _held(self, sessions: AgentSessions, session_id: str) -> AsyncGenerator[None]:
+    async def held(self, sessions: AgentSessions, session_id: str) -> AsyncGenerator[None]:
+        """Hold a session, if this memory is `exclusive`.
+
+        Raises:
+            SessionBusy: If another run holds it.
+        """
         if not self.exclusive:
             yield
             return

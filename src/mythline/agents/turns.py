@@ -18,7 +18,7 @@ from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.usage import RunUsage
 
 from .. import ids
-from ..errors import RevisionConflict
+from ..errors import RevisionConflict, SessionExists
 from ..sessions import AgentSessions
 
 OnConflict = Literal["branch", "append", "raise"]
@@ -89,11 +89,17 @@ class Start:
 
 
 async def read(sessions: AgentSessions, session_id: str) -> Start:
-    """Read a session's record and, if it has any, its history."""
+    """Read a session's record and, if it has any, its history.
+
+    Raises:
+        SessionExists: If the id is taken by a session that was saved with a `scope`.
+    """
     while True:
         record = await sessions.read_record(session_id)
         if record is None:
             return Start(None)
+        if record.scope != sessions.owner:
+            raise SessionExists(session_id)
         if record.head_id is None:
             return Start(record)
         try:

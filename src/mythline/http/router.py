@@ -18,6 +18,7 @@ from ..errors import InvalidInput, StoreClosed, StoreError
 from ..store import SessionKey, Store
 from . import schemas, table
 from .problems import LOG
+from .protocols import chats
 from .route import ProblemRoute
 from .run import run
 from .running import Runs
@@ -90,7 +91,8 @@ def session_router(
         place, bind = "", _bind_agent(ids.check_agent_id(agent_id))
     if runnable:
         to_run = _bind_run(runnable, runs, deps)
-        router.include_router(run, prefix=place, dependencies=[Depends(bind), Depends(to_run)])
+        for each in (run, chats):
+            router.include_router(each, prefix=place, dependencies=[Depends(bind), Depends(to_run)])
     router.include_router(table.of_agent, prefix=place, dependencies=[Depends(bind)])
     return router
 

@@ -300,3 +300,42 @@ IMPORT_BODY: dict[str, Any] = {
         },
     }
 }
+
+
+def _front_end(description: str, required: list[str], **properties: Any) -> dict[str, Any]:
+    message = {
+        "type": "object",
+        "required": ["id", "role"],
+        "properties": {"id": {"type": "string"}, "role": {"type": "string"}},
+    }
+    schema: dict[str, Any] = {
+        "type": "object",
+        "description": description,
+        "required": ["messages", *required],
+        "properties": {"messages": {"type": "array", "items": message}, **properties},
+    }
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+_STRING: dict[str, Any] = {"type": "string"}
+CHAT_BODY: dict[str, Any] = _front_end(
+    "What `useChat` of the AI SDK sends.",
+    ["id", "trigger"],
+    id=_STRING,
+    trigger={"type": "string", "enum": ["submit-message", "regenerate-message"]},
+    messageId={"type": ["string", "null"]},
+)
+AG_UI_BODY: dict[str, Any] = _front_end(
+    "The `RunAgentInput` of AG-UI.",
+    ["threadId", "runId", "tools", "context"],
+    threadId=_STRING,
+    runId=_STRING,
+    tools={"type": "array"},
+    context={"type": "array"},
+)
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The events of the protocol, as they come.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}

@@ -1,0 +1,283 @@
+"""`/chat` and `/ag-ui`: an agent behind the protocols of front ends, by Pydantic AI's adapters.
+
+A client of these stops a run by closing its connection, so that is what leaving does here. What
+came until then is stored.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, ClassVar
+
+from ag_ui.core import AssistantMessage, ReasoningMessage, UserMessage
+from fastapi import APIRouter, Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from pydantic_ai.exceptions import RunCancelled, UserError
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults
+from pydantic_ai.ui import NativeEvent, UIAdapter
+from pydantic_ai.ui.ag_ui import AGUIAdapter
+from pydantic_ai.ui.vercel_ai import VercelAIAdapter
+from pydantic_ai.ui.vercel_ai.request_types import RegenerateMessage, TextUIPart, UIMessage
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from ..agents.adapters import Resumed, resume, resuming
+from ..agents.named import AnyAgent
+from ..agents.turns import Start
+from ..errors import InvalidInput
+from ..sessions import AgentSessions
+from . import bodies, schemas
+from .parameters import Agent, Deps, RunsHere, SessionId, Sessions
+from .problems import problems
+from .route import ProblemRoute, close_paths
+from .running import RunResponse, Runs, Stream, shown
+
+Adapter = UIAdapter[Any, Any, Any, Any, Any]
+
+chats = APIRouter(route_class=ProblemRoute)
+
+
+class _Exchange(ABC):
+    """One request of a front end: what it sent, and the run that answers it."""
+
+    kind: ClassVar[type[Adapter]]
+    user_role: ClassVar[type[Any]]
+
+    def __init__(
+        self, adapter: Adapter, sessions: AgentSessions, session_id: str, deps: Any
+    ) -> None:
+        self.adapter = adapter
+        self._sessions = sessions
+        self._session_id = session_id
+        self._deps = deps
+
+    # What differs between the protocols
+
+    @staticmethod
+    @abstractmethod
+    def message(identity: str) -> Any:
+        """A user's message with this id."""
+
+    @staticmethod
+    @abstractmethod
+    def is_answer(message: Any) -> bool:
+        """Whether a message of the client's is an answer of the agent."""
+
+    @property
+    def regenerates(self) -> bool:
+        """Whether the client asks for another answer to a message."""
+        return False
+
+    # The run
+
+    async def pieces(self, has_begun: Callable[[], bool]) -> AsyncGenerator[str]:
+        """The protocol's events, encoded."""
+        async with aclosing(self._native()) as native:
+            events: AsyncIterator[NativeEvent]
+            try:
+                first = await anext(native)
+            except Exception as error:
+                if not has_begun():
+                    raise
+                events = _failing(error)
+            else:
+                events = _chained(first, native)
+            adapter = self.adapter
+            async for piece in adapter.encode_stream(adapter.transform_stream(events)):
+                yield piece
+
+    async def _native(self) -> AsyncGenerator[NativeEvent]:
+        """The run's own events. Errors are what a client is told."""
+        adapter = self.adapter
+        has_begun = False
+        try:
+            async with resuming(adapter.agent, self._sessions, self._session_id, self._find) as (
+                store,
+                memory,
+            ):
+                adapter.conversation_store = store
+                adapter.conversation_scope = self._sessions.owner
+                self._check(store.waits_on)
+                async for event in adapter.run_stream_native(
+                    conversation_id=self._session_id,
+                    deps=self._deps,
+                    capabilities=[memory],
+                    infer_name=False,
+                ):
+                    has_begun = True
+                    yield event
+        except Exception as error:
+            if has_begun and isinstance(error, RunCancelled):
+                raise  # the protocol has a word for it
+            raise shown(error, self._session_id) from error
+
+    def _find(self, start: Start) -> Resumed:
+        """See what the client goes on with, and leave that of its messages."""
+        messages: Sequence[Any] = self.adapter.run_input.messages
+        answers = [index for index, each in enumerate(messages) if self.is_answer(each)]
+        last = answers[-1] if answers else -1
+        sent = [(each.id, each.role == "user") for each in messages[last + 1 :]]
+        resumed = resume(start, sent, self._mark)
+        if self.regenerates and resumed.resubmitted is None:
+            raise InvalidInput(
+                "The message to answer anew is not in this session. Send it as a new one, or load "
+                "the session again."
+            )
+        new = messages[len(messages) - resumed.new :]
+        kept = [*(messages[last : last + 1] if last >= 0 else ()), *new]
+        self.adapter.run_input = self.adapter.run_input.model_copy(update={"messages": kept})
+        return resumed
+
+    def _mark(self, identity: str) -> Mapping[str, Any]:
+        (message,) = self.kind.load_messages([self.message(identity)])
+        return message.metadata or {}
+
+    def _check(self, waits: DeferredToolRequests | None) -> None:
+        """Refuse what can't be run: nothing new, or answers that nobody waits for."""
+        adapter = self.adapter
+        try:
+            given = adapter.deferred_tool_results
+        except UserError as error:  # a malformed one
+            raise InvalidInput(str(error)) from None
+        if given is not None:
+            _check_answers(given, waits or DeferredToolRequests())
+            return
+        if not any(not self.is_answer(each) for each in adapter.run_input.messages):
+            loaded = adapter.messages  # an answer may carry what a tool returned at the client's
+            if not loaded or isinstance(loaded[-1], ModelResponse):
+                raise InvalidInput("There is nothing to answer. Send a new message.")
+
+
+def _check_answers(given: DeferredToolResults, waits: DeferredToolRequests) -> None:
+    approvals = {call.tool_call_id for call in waits.approvals}
+    calls = {call.tool_call_id for call in waits.calls}
+    if given.approvals.keys() <= approvals and given.calls.keys() <= calls:
+        return
+    raise InvalidInput(
+        "The session doesn't wait for all of these answers to tool calls. Load it again: they may "
+        "have been given."
+    )
+
+
+async def _chained(
+    first: NativeEvent, rest: AsyncIterator[NativeEvent]
+) -> AsyncGenerator[NativeEvent]:
+    yield first
+    async for event in rest:
+        yield event
+
+
+async def _failing(error: Exception) -> AsyncGenerator[NativeEvent]:
+    raise error
+    yield
+
+
+class _Vercel(_Exchange):
+    kind = VercelAIAdapter
+
+    @staticmethod
+    def message(identity: str) -> UIMessage:
+        return UIMessage(id=identity, role="user", parts=[TextUIPart(text="-")])
+
+    @staticmethod
+    def is_answer(message: Any) -> bool:
+        return message.role == "assistant"
+
+    @property
+    def regenerates(self) -> bool:
+        return isinstance(self.adapter.run_input, RegenerateMessage)
+
+
+class _AGUI(_Exchange):
+    kind = AGUIAdapter
+
+    @staticmethod
+    def message(identity: str) -> UserMessage:
+        return UserMessage(id=identity, content="-")
+
+    @staticmethod
+    def is_answer(message: Any) -> bool:
+        return isinstance(message, (AssistantMessage, ReasoningMessage))
+
+
+async def _converse(
+    kind: type[_Exchange],
+    request: Request,
+    sessions: AgentSessions,
+    session_id: str,
+    agent: AnyAgent,
+    deps: Any,
+    runs: Runs,
+    **options: Any,
+) -> Response:
+    try:
+        run_input = kind.kind.build_run_input(await request.body())
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        if any(each["type"] == "json_invalid" for each in found):
+            raise HTTPException(400) from None
+        raise RequestValidationError(
+            [{**each, "loc": ("body", *each["loc"])} for each in found]
+        ) from None
+    adapter = kind.kind(
+        agent=agent, run_input=run_input, accept=request.headers.get("accept"), **options
+    )
+    exchange = kind(adapter, sessions, session_id, deps)
+    stream = Stream(runs, exchange.pieces)
+    form = adapter.build_event_stream()
+    return RunResponse(
+        stream,
+        await stream.begin(),
+        stops=True,
+        headers=form.response_headers,
+        media_type=form.content_type,
+    )
+
+
+@chats.post(
+    "/sessions/{session_id}/chat",
+    response_class=Response,
+    dependencies=[Depends(bodies.check_json)],
+    openapi_extra=schemas.CHAT_BODY,
+    responses=schemas.EVENTS | problems(400, 404, 409, 413, 415),
+)
+async def chat(
+    request: Request,
+    sessions: Sessions,
+    session_id: SessionId,
+    agent: Agent,
+    deps: Deps,
+    runs: RunsHere,
+) -> Response:
+    """Answer a front end that speaks the Vercel AI protocol (`useChat`), in this session.
+
+    The session is made if it isn't there. It is the one of the path, whatever `id` the body has.
+    A client that leaves stops the run; what came until then is stored.
+    """
+    return await _converse(_Vercel, request, sessions, session_id, agent, deps, runs, sdk_version=6)
+
+
+@chats.post(
+    "/sessions/{session_id}/ag-ui",
+    response_class=Response,
+    dependencies=[Depends(bodies.check_json)],
+    openapi_extra=schemas.AG_UI_BODY,
+    responses=schemas.EVENTS | problems(400, 404, 409, 413, 415),
+)
+async def ag_ui(
+    request: Request,
+    sessions: Sessions,
+    session_id: SessionId,
+    agent: Agent,
+    deps: Deps,
+    runs: RunsHere,
+) -> Response:
+    """Answer a front end that speaks AG-UI, in this session; as `chat` does."""
+    return await _converse(_AGUI, request, sessions, session_id, agent, deps, runs)
+
+
+close_paths(chats)
