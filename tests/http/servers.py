@@ -46,7 +46,7 @@ teller = Agent(FunctionModel(whole, stream_function=stream), name="teller")
 
 
 @contextlib.contextmanager
-def serving(folder: Path, kind: str, *arguments: str) -> Generator[str]:
+def serving(folder: Path, kind: str, *arguments: str, workers: int = 1) -> Generator[str]:
     """A server of `kind` over `folder/store`, with the agent `teller`; its address."""
     (folder / "my_agents.py").write_text(AGENTS)
     with socket.create_server(("127.0.0.1", 0)) as found:
@@ -56,6 +56,8 @@ def serving(folder: Path, kind: str, *arguments: str) -> Generator[str]:
         "uvicorn": ["uvicorn", "--factory", "mythline.http.app:create_app", "--no-use-colors"],
         "granian": ["granian", "--interface", "asgi", "--factory", "mythline.http.app:create_app"],
     }[kind]
+    if workers > 1:
+        command += ["--workers", str(workers)]
     environ = {"MYTHLINE_STORE": str(folder / "store"), "MYTHLINE_AGENTS": "my_agents:teller"}
     process = subprocess.Popen(
         [sys.executable, "-m", *command, "--port", port, *arguments],
@@ -70,7 +72,7 @@ def serving(folder: Path, kind: str, *arguments: str) -> Generator[str]:
     try:
         for line in process.stdout:
             log.append(line)
-            if re.search("Uvicorn running|Started worker", line):
+            if re.search(f"Uvicorn running|Started worker-{workers}", line):
                 break
         assert process.poll() is None, "".join(log)
         yield f"http://127.0.0.1:{port}"

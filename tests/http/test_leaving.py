@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.http.servers import leaving, serving, until
+from tests.http.test_protocols import AG_UI, VERCEL, Protocol
 
 BASE = "/api/agents/teller"
 STREAM = {"Accept": "text/event-stream"}
@@ -56,7 +57,7 @@ def test_a_run_is_stored_as_far_as_it_went_when_the_server_stops(
 
 def test_several_workers_serve_the_same_sessions_and_agents(tmp_path: Path):
     with (
-        serving(tmp_path, "granian", "--workers", "2") as address,
+        serving(tmp_path, "granian", workers=2) as address,
         httpx.Client(base_url=address, timeout=30) as client,
     ):
         for number in range(6):
@@ -66,3 +67,24 @@ def test_several_workers_serve_the_same_sessions_and_agents(tmp_path: Path):
             assert not done.json()["branched"]
         found = client.get(f"{BASE}/sessions/s").json()["messages"]
         assert len(found) == 12
+
+
+@pytest.mark.parametrize("kind", ["mythline", "uvicorn"])
+@pytest.mark.parametrize("front", [VERCEL, AG_UI], ids=["vercel", "ag-ui"])
+def test_a_front_end_that_leaves_stops_its_run_and_keeps_what_came(
+    tmp_path: Path, kind: str, front: Protocol
+):
+    """There the model would wait for ever."""
+    path = f"{BASE}/sessions/s/{front.name}"
+    with serving(tmp_path, kind) as address, httpx.Client(base_url=address) as client:
+        with leaving(client, path, front.body(front.user("u1", "wait")), STREAM):
+            until(client, "/health", lambda _: (tmp_path / "reached").exists())
+        _is_there(client, "s", [("user", "wait"), ("assistant", "To wait: ")])
+        raw = client.get(f"{BASE}/sessions/s/messages").json()["messages"]
+        assert raw[1]["state"] == "interrupted"
+        (tmp_path / "go").touch()
+        body = front.body(
+            front.user("u1", "wait"), front.answer("To wait: "), front.user("u2", "x")
+        )
+        assert front.read(client.post(path, json=body)).text == "To x: the end."
+        assert len(client.get(f"{BASE}/sessions/s").json()["messages"]) == 4

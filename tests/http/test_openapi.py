@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +17,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
+from pydantic_ai import Agent
+from pydantic_ai.models.test import TestModel
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -88,6 +90,16 @@ def test_operation_ids_are_verbs(app: FastAPI):
     assert {
         operation["operationId"] for _, _, operation in operations(app)
     } == VERBS | OF_ALL | OF_SERVER
+
+
+def test_with_agents_there_are_the_verbs_that_run_them(place: Path):
+    app = create_app(place, agents=[Agent(TestModel(), name="researcher")])
+    found = {operation["operationId"]: operation for _, _, operation in operations(app)}
+    assert found.keys() == VERBS | {"run_agent", "chat", "ag_ui"}
+    for verb in ("run_agent", "chat", "ag_ui"):
+        assert "text/event-stream" in found[verb]["responses"]["200"]["content"]
+        assert "409" in found[verb]["responses"]
+        assert "application/json" in found[verb]["requestBody"]["content"]
 
 
 def test_operation_ids_of_two_agents_differ(place: Path):
@@ -178,9 +190,18 @@ def test_the_document_has_no_version_of_the_program(app: FastAPI):
 # The API against its description
 
 
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Client]:
+    app = create_app(tmp_path, agents={"researcher": Agent(TestModel())}, max_body_size=1 << 20)
+    with Client(app) as client:
+        yield client
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # what an adapter leaves out of a request
 def test_requests_made_from_the_description_get_the_answers_it_describes(
-    idle: Client, subtests: pytest.Subtests
+    running: Client, subtests: pytest.Subtests
 ):
+    idle = running
     if not idle.get(f"{BASE}/0/exists").json()["exists"]:
         idle.create("0")  # the shortest id, which generated requests hit now and then
         idle.add("0", "Hello")

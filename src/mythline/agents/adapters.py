@@ -3,8 +3,8 @@
 An adapter with a `conversation_store` works out what of a client's messages is new, and what is
 resubmitted, as a regenerate or an edit does. But it stores a run that comes to its end only, and
 counts all that a conversation ever used against the limits of one run. So here it is given an
-`AdapterStore`, from which it takes the history, and its run an `AdapterMemory`, which stores the
-turn as `SessionMemory` does: also when the run fails or is cancelled.
+`AdapterStore`, from which it takes the history, and its run a `SessionMemory`, which stores the
+turn: also when the run fails or is cancelled.
 
 A message of a client's is known by the id that the client gave it, which the adapter keeps with
 it, or by the id of its entry, under which a client sees it that loaded the session.
@@ -26,7 +26,7 @@ from pydantic_ai.conversation_store import (
 )
 from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 from pydantic_ai.run import AgentRunResult
-from pydantic_ai.tools import DeferredToolRequests, RunContext
+from pydantic_ai.tools import DeferredToolRequests
 
 from ..errors import InvalidInput
 from ..sessions import AgentSessions
@@ -107,11 +107,10 @@ def _has(metadata: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 class AdapterStore(ConversationStore):
     """What an adapter takes for its store: one session, as it was read for this run.
 
-    `save` stores nothing. It tells what `AdapterMemory` has stored.
+    `save` stores nothing. It tells what `SessionMemory` has stored.
     """
 
-    def __init__(self, sessions: AgentSessions, session_id: str, resumed: Resumed) -> None:
-        self._sessions = sessions
+    def __init__(self, session_id: str, resumed: Resumed) -> None:
         self._session_id = session_id
         self._resumed = resumed
         self.saved: SavedTurn | None = None
@@ -181,23 +180,10 @@ class AdapterStore(ConversationStore):
         raise LookupError(entry_id)
 
 
-class AdapterMemory(SessionMemory):
-    """`SessionMemory` for a run whose history an adapter made of an `AdapterStore`."""
-
-    resumed: Resumed | None = None
-
-    async def _begin(
-        self, ctx: RunContext[Any], sessions: AgentSessions, session_id: str
-    ) -> tuple[Start, list[ModelMessage]]:
-        assert self.resumed is not None
-        start = self.resumed.start
-        return start, ctx.messages[len(start.history) :]
-
-
 @contextlib.asynccontextmanager
 async def resuming(
     agent: AnyAgent, sessions: AgentSessions, session_id: str, find: Callable[[Start], Resumed]
-) -> AsyncGenerator[tuple[AdapterStore, AdapterMemory]]:
+) -> AsyncGenerator[tuple[AdapterStore, SessionMemory]]:
     """What an adapter and its run need to go on with a session, which is read here.
 
     Args:
@@ -215,9 +201,10 @@ async def resuming(
     def note(turn: SavedTurn) -> None:
         store.saved = turn
 
-    memory = memory_for(agent, sessions, note, kind=AdapterMemory)
+    memory = memory_for(agent, sessions, note)
     async with memory.held(sessions, session_id):
         memory.exclusive = False  # it is held until the adapter has told what was stored
-        memory.resumed = find(await read(sessions, session_id))
-        store = AdapterStore(sessions, session_id, memory.resumed)
+        resumed = find(await read(sessions, session_id))
+        memory.go_on_from(resumed.start)
+        store = AdapterStore(session_id, resumed)
         yield store, memory

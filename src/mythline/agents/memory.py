@@ -113,8 +113,16 @@ class SessionMemory(AbstractCapability[Any]):
         self.exclusive = exclusive
         self.wait = wait
         self.on_save = on_save
+        self._given: Start | None = None
         self._start = Start(None)  # of a run's own copy, as the next
         self._recorder = Recorder()
+
+    def go_on_from(self, start: Start) -> None:
+        """Let the next run go on from a session that was read, with messages that begin with it.
+
+        That is for whoever puts a run's history together, as `adapters` does.
+        """
+        self._given = start
 
     # What Pydantic AI asks
 
@@ -211,6 +219,8 @@ class SessionMemory(AbstractCapability[Any]):
         self, ctx: RunContext[Any], sessions: AgentSessions, session_id: str
     ) -> tuple[Start, list[ModelMessage]]:
         """Make the session the run's history; also what was passed that the session hasn't got."""
+        if self._given is not None:
+            return self._given, ctx.messages[len(self._given.history) :]
         start = await read(sessions, session_id)
         if any(entry.message.run_id == ctx.run_id for entry in start.history):
             raise InvalidInput(

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability
@@ -20,7 +20,6 @@ from .memory import SessionMemory
 from .turns import SavedTurn
 
 AnyAgent = AbstractAgent[Any, Any]
-Memory = TypeVar("Memory", bound=SessionMemory)
 
 
 def agent_id_of(agent: AnyAgent) -> str:
@@ -104,11 +103,8 @@ def _imported(spec: str, target: str) -> Any:
 
 
 def memory_for(
-    agent: AnyAgent,
-    sessions: AgentSessions,
-    note: Callable[[SavedTurn], None],
-    kind: type[Memory] = SessionMemory,
-) -> Memory:
+    agent: AnyAgent, sessions: AgentSessions, note: Callable[[SavedTurn], None]
+) -> SessionMemory:
     """A `SessionMemory` for one run in `sessions`, in place of the one that the agent may carry.
 
     That one's options hold: `on_conflict`, `exclusive`, `wait` and `on_save`. `note` is called
@@ -125,7 +121,9 @@ def memory_for(
         if inspect.isawaitable(answer):
             await answer
 
-    memory = kind(sessions.store, agent_id=sessions.agent_id, owner=sessions.owner, on_save=on_save)
+    memory = SessionMemory(
+        sessions.store, agent_id=sessions.agent_id, owner=sessions.owner, on_save=on_save
+    )
     if own is not None:
         memory.on_conflict = own.on_conflict
         memory.exclusive = own.exclusive

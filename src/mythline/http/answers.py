@@ -144,6 +144,16 @@ def message_parts(session_id: str, page: HistoryPage) -> Iterator[bytes]:
     yield _closing(page)
 
 
+def shown_parts(
+    session_id: str, page: HistoryPage, messages: Iterable[dict[str, Any]]
+) -> Iterator[bytes]:
+    """Messages of a page in another shape than the stored one, as `schemas.Messages`."""
+    yield _opening({"session_id": session_id, "revision": page.revision})
+    for index, message in enumerate(messages):
+        yield (b",\n" if index else b"\n") + _json(message)
+    yield _closing(page)
+
+
 def _opening(members: dict[str, Any]) -> bytes:
     return _json(members)[:-1] + b',"messages":['
 

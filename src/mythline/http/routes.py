@@ -16,7 +16,7 @@ from starlette.responses import Response
 from .. import ids
 from ..models import Appended
 from ..store import Store
-from . import answers, bodies, schemas
+from . import answers, bodies, frontend, schemas
 from .parameters import After, Before, IfMatch, IfNoneMatch, Limit, SessionId, Sessions
 from .problems import problems
 from .route import ProblemRoute
@@ -153,6 +153,10 @@ async def get_messages(
     limit: Limit = None,
     before: Before = None,
     after: After = None,
+    format: Annotated[  # noqa: A002
+        frontend.Format | None,
+        Query(description="As the messages of a front end's protocol; their ids name the entries."),
+    ] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Messages of a session as they are stored, oldest first, each with its `entry_id`.
@@ -163,6 +167,9 @@ async def get_messages(
         return same
     page = await sessions.entries(session_id, limit=limit, before=before, after=after)
     headers = answers.tagged(page.revision) | answers.page_links(request, page)
+    if format is not None:
+        shown = await frontend.messages_as(format, sessions, session_id, page)
+        return answers.in_pieces(answers.shown_parts(session_id, page, shown), headers)
     return answers.in_pieces(answers.message_parts(session_id, page), headers)
 
 
