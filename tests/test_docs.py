@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -55,14 +56,29 @@ def test_the_readme_shows_the_example_as_it_is():
     assert len(example.splitlines()) <= 25
 
 
+def commands(section: str) -> list[str]:
+    """The commands that the README shows under a heading."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    _, _, rest = text.partition(f"\n## {section}\n")
+    found = re.findall(
+        r"^```console\n(.*?)^```$", rest.partition("\n## ")[0], re.MULTILINE | re.DOTALL
+    )
+    return [
+        line.removeprefix("$ ")
+        for block in found
+        for line in block.splitlines()
+        if line.startswith("$ ")
+    ]
+
+
 @contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
+def served(folder: Path, *options: str, cwd: Path | None = None) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, "-m", "mythline", "serve", "--port", str(port)],
-        cwd=folder,
+        [sys.executable, "-m", "mythline", "serve", "--port", str(port), *options],
+        cwd=cwd or folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -88,13 +104,8 @@ def served(folder: Path) -> Iterator[str]:
 
 def test_the_two_minutes_of_the_readme(tmp_path: Path):
     """The commands are taken from the page, and run in their order against a server."""
-    commands = [
-        line.removeprefix("$ ")
-        for _, block in blocks("console")
-        for line in block.splitlines()
-        if line.startswith("$ ")
-    ]
-    sent = [command.split() for command in commands if command.startswith("curl ")]
+    shown = commands("Two minutes")
+    sent = [command.split() for command in shown if command.startswith("curl ")]
     assert len(sent) == 2
     with served(tmp_path) as address:
         answers = [
@@ -110,10 +121,32 @@ def test_the_two_minutes_of_the_readme(tmp_path: Path):
         assert [path.name for path in folder.iterdir()] == [f"{created}.json"]
     listed = run("-m", "mythline", "list", cwd=tmp_path)
     assert created in listed.stdout
-    for command in commands:
+    for command in shown:
         name, *words = command.split()
         if name == "mythline" and words[0] != "serve":
             assert run("-m", "mythline", *words, cwd=tmp_path).returncode == 0, command
+
+
+def test_the_chat_of_the_readme_survives_a_restart(tmp_path: Path):
+    make, *said = commands("From nothing to a chat that survives a restart")
+    (spec,) = re.findall(r"make serve AGENT=(\S+)", make)
+    answers: list[str] = []
+    for command in said:
+        words = shlex.split(command)
+        headers = [words[i + 1] for i, word in enumerate(words) if word == "-H"]
+        (url,) = [word for word in words if word.startswith("http://")]
+        options = ("--store", str(tmp_path), "--agent", spec)
+        with served(tmp_path, *options, cwd=ROOT) as address:
+            response = httpx.post(
+                url.replace("http://127.0.0.1:8000", address),
+                content=words[words.index("-d") + 1],
+                headers=dict(header.split(": ") for header in headers),
+            )
+        assert response.status_code == 200
+        answers.append(response.text)
+    assert "event: delta" in answers[0]
+    assert "event: done" in answers[0]
+    assert "Ada, you said 'Who am I?'" in answers[1]
 
 
 def test_make_has_the_targets_that_the_pages_name():

@@ -89,6 +89,22 @@ def test_two_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         assert client.get("/openapi.json").status_code == 200
 
 
+def test_the_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from examples.chat.app import app
+
+    monkeypatch.setenv("MYTHLINE_STORE", str(tmp_path / "store"))
+    with TestClient(app) as client:
+        assert "<title>Chat</title>" in client.get("/").text
+        assert client.get("/api/sessions").json() == []
+        done = client.post("/api/run", json={"message": "My name is Ada."}).json()
+        body = {"message": "Who am I?", "session_id": done["session_id"]}
+        stream = client.post("/api/run", json=body, headers={"Accept": "text/event-stream"})
+        assert "Ada, you said 'Who am I?', and 1 things before." in re.sub(
+            r'event: delta\ndata: {"delta": "(.*?)", "index": 0}\n\n', r"\1", stream.text
+        )
+        assert len(client.get(f"/api/sessions/{done['session_id']}").json()["messages"]) == 4
+
+
 def test_an_example_is_about_twenty_lines():
     for path in EXAMPLES.glob("*.py"):
         assert len(path.read_text().splitlines()) <= 25

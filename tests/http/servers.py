@@ -72,7 +72,8 @@ def serving(folder: Path, kind: str, *arguments: str, workers: int = 1) -> Gener
     try:
         for line in process.stdout:
             log.append(line)
-            if re.search(f"Uvicorn running|Started worker-{workers}", line):
+            workers -= bool(re.search("Uvicorn running|Started worker", line))
+            if not workers:
                 break
         assert process.poll() is None, "".join(log)
         yield f"http://127.0.0.1:{port}"
