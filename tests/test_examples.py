@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -90,16 +91,15 @@ def test_two_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from examples.chat.app import app
-
     monkeypatch.setenv("MYTHLINE_STORE", str(tmp_path / "store"))
-    with TestClient(app) as client:
+    chat = import_module("examples.chat.app")
+    with TestClient(chat.app) as client:
         assert "<title>Chat</title>" in client.get("/").text
         assert client.get("/api/sessions").json() == []
         done = client.post("/api/run", json={"message": "My name is Ada."}).json()
         body = {"message": "Who am I?", "session_id": done["session_id"]}
         stream = client.post("/api/run", json=body, headers={"Accept": "text/event-stream"})
-        assert "Ada, you said 'Who am I?', and 1 things before." in re.sub(
+        assert "Ada, you said 'Who am I?'. That is prompt 2 of this chat." in re.sub(
             r'event: delta\ndata: {"delta": "(.*?)", "index": 0}\n\n', r"\1", stream.text
         )
         assert len(client.get(f"/api/sessions/{done['session_id']}").json()["messages"]) == 4

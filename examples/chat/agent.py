@@ -20,8 +20,7 @@ def reply(messages: list[ModelMessage]) -> str:
     ]
     names = re.findall(r"my name is (\w+)", " ".join(said), re.IGNORECASE)
     greeting = f"{names[-1]}, you" if names else "You"
-    before = f", and {len(said) - 1} things before" if len(said) > 1 else ""
-    return f"{greeting} said {said[-1]!r}{before}. I keep all of it."
+    return f"{greeting} said {said[-1]!r}. That is prompt {len(said)} of this chat."
 
 
 async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:

@@ -95,7 +95,7 @@ def test_operation_ids_are_verbs(app: FastAPI):
 def test_with_agents_there_are_the_verbs_that_run_them(place: Path):
     app = create_app(place, agents=[Agent(TestModel(), name="researcher")])
     found = {operation["operationId"]: operation for _, _, operation in operations(app)}
-    assert found.keys() == VERBS | {"run_agent", "chat", "ag_ui"}
+    assert found.keys() == VERBS | OF_ALL | OF_SERVER | {"run_agent", "chat", "ag_ui"}
     for verb in ("run_agent", "chat", "ag_ui"):
         assert "text/event-stream" in found[verb]["responses"]["200"]["content"]
         assert "409" in found[verb]["responses"]
