@@ -52,15 +52,14 @@ def serve(
     from ..opening import default_location
     from ..settings import read_settings
 
-    read_settings()  # what can't be is told here, not by a process that ends
-    os.environ["MYTHLINE_STORE"] = store or default_location()
     if agent:
         os.environ["MYTHLINE_AGENTS"] = ",".join(agent)
-    if os.environ.get("MYTHLINE_AGENTS"):
+    settings = read_settings()  # what can't be is told here, not by a process that ends
+    if settings.agents:
         from ..agents.named import import_agents
-        from ..settings import read_settings
 
-        import_agents(read_settings().agents)  # a wrong one is told before a worker starts
+        import_agents(settings.agents)
+    os.environ["MYTHLINE_STORE"] = store or default_location()
     if allow_host:
         os.environ["MYTHLINE_ALLOWED_HOSTS"] = ",".join(allow_host)
     shown = f"[{host}]" if ":" in host else host
