@@ -178,3 +178,21 @@ def test_a_new_title_isnt_hidden_by_what_a_client_keeps(client: Client):
     client.patch(f"{BASE}/x", json={"title": "New"})
     response = client.get(f"{BASE}/x", headers={"If-None-Match": tag})
     assert (response.status_code, response.json()["title"]) == (200, "New")
+
+
+def test_every_answer_has_the_new_tag(client: Client):
+    client.create("x", title="Old")
+    client.add("x", "Hello")
+    old = client.get(f"{BASE}/x").headers["etag"]
+    new = client.patch(f"{BASE}/x", json={"title": "New"}).headers["etag"]
+    assert new != old
+    for path in (f"{BASE}/x", f"{BASE}/x/info", f"{BASE}/x/messages"):
+        answer = client.get(path, headers={"If-None-Match": old})
+        assert (answer.status_code, answer.headers["etag"]) == (200, new)
+        assert answer.json()["revision"] == new.strip('"')
+        for ask in (client.get, client.head):
+            assert ask(path, headers={"If-None-Match": new}).status_code == 304
+    assert client.get(f"{BASE}/x", headers={"If-None-Match": old}).json()["title"] == "New"
+    headers = {"If-Match": client.get(f"{BASE}/x").headers["etag"]}
+    assert client.patch(f"{BASE}/x", json={"pinned": True}, headers=headers).status_code == 200
+    assert client.patch(f"{BASE}/x", json={"pinned": True}, headers=headers).status_code == 412

@@ -165,7 +165,7 @@ class Reading(Opened):
                 else:
                     first = max(first, end - limit)
             entries = lines.read(connection, row["head"], first, max(first, end))
-            return HistoryPage(row["revision"], row["message_count"], first, tuple(entries))
+            return HistoryPage(rows.revision(row), row["message_count"], first, tuple(entries))
 
         return await self._aside(key, page)
 

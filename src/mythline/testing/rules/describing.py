@@ -172,6 +172,29 @@ class DescribingRules(StoreRules):
         info = await sessions.info("one")
         assert (info.title, len(info.branches)) == ("A valley after None", 3)
 
+    async def test_all_reads_tell_of_it(self, sessions: AgentSessions) -> None:
+        """Whatever is read of a session has the revision of its description."""
+        await saved(sessions, "a")
+        for change in ({"title": "A valley"}, {"tags": ["lore"]}):
+            described = (await sessions.update("one", **change)).revision
+            assert (await sessions.info("one")).revision == described
+            assert (await sessions.entries("one")).revision == described
+            assert (await sessions.transcript("one")).history.revision == described
+            assert (await sessions.exported("one")).details.revision == described
+            (listed,) = await sessions.list()
+            assert listed.revision == described
+
+    async def test_whole_histories_go_on_from_it(self, sessions: AgentSessions) -> None:
+        """What comes whole is compared with the history of a session that was described."""
+        await saved(sessions, "a")
+        await sessions.rename("one", "A valley")
+        assert await sessions.save_history("one", turn("a")) == []
+        assert len(await sessions.save_history("one", turns("a", "b"))) == 2
+        await sessions.update("one", pinned=True)
+        assert len(await sessions.save_history("one", turn("c"))) == 2
+        info = await sessions.info("one")
+        assert (info.title, info.pinned, len(info.branches)) == ("A valley", True, 1)
+
     async def test_appends_and_branches_keep_it(self, sessions: AgentSessions) -> None:
         """What describes a session stays through all that happens to its history."""
         await saved(sessions, "a", "b")
