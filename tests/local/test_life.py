@@ -145,3 +145,42 @@ async def test_a_store_of_the_first_schema(tmp_path):
         await sessions.restore("gone")
         await sessions.append("gone", turn("x"))
         assert [finding async for finding in store.check()] == []
+
+
+def expire(folder):
+    """Let all that is in the trash have been deleted long ago."""
+    database = sqlite3.connect(folder / "sessions.sqlite3")
+    with database:
+        database.execute("UPDATE sessions SET deleted = 1 WHERE deleted IS NOT NULL")
+    database.close()
+
+
+async def test_what_is_old_is_purged_by_processes_that_run_for_a_moment(tmp_path, monkeypatch):
+    monkeypatch.setattr(trash, "HEAD_START", 1000)
+    async with open_store(tmp_path) as store:
+        for name in ("one", "two"):
+            await saved(store.sessions("agent"), f"Shadowglen {name}", conversation_id=name)
+        await store.sessions("agent").delete("one")
+        await store.sessions("agent").delete("two")
+        await store.sessions("agent").restore("two")
+    expire(tmp_path)
+    async with open_store(tmp_path, trash_days="never"):
+        pass
+    async with open_store(tmp_path) as store:
+        assert len(await store.sessions("agent").trash()) == 1
+    async with open_store(tmp_path, trash_days="never") as store:
+        assert list(await store.sessions("agent").trash()) == []
+        assert len(await store.sessions("agent").list()) == 1
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or b"Shadowglen one" not in path.read_bytes()
+
+
+async def test_what_was_deleted_before_nothing_is_kept(tmp_path):
+    async with open_store(tmp_path) as store:
+        await saved(store.sessions("agent"), "a")
+        await store.sessions("agent").delete("one")
+    expire(tmp_path)
+    async with open_store(tmp_path, trash_days=0):
+        pass
+    async with open_store(tmp_path) as store:
+        assert list(await store.sessions("agent").trash()) == []

@@ -68,7 +68,7 @@ class Opened(Store):
             self._events = Events(self._database)
             self._indexing = Indexing(self._database)
             self._indexing.open()
-            if self.trash_days:
+            if self.trash_days is not None:
                 self._expiry = Expiry(self._database, self.trash_days)
                 self._expiry.open()
             self._process = os.getpid()
@@ -88,9 +88,9 @@ class Opened(Store):
             self._database.end()
             if was_open:
                 self._events.close()
+                if self._expiry is not None and self._expiry.close():
+                    self._indexing.erase()
                 self._indexing.close()
-                if self._expiry is not None:
-                    self._expiry.close()
             if was_open and self._has_views:
                 self._watch.close()
                 self._views.close()

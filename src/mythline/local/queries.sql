@@ -274,7 +274,7 @@ SELECT n FROM sessions
  WHERE owner = ? AND agent_id = ? AND deleted IS NOT NULL AND deleted < ?
 
 -- name: expired
-SELECT n FROM sessions WHERE deleted IS NOT NULL AND deleted < ?
+SELECT n FROM sessions WHERE deleted IS NOT NULL AND deleted < ? ORDER BY deleted LIMIT ?
 
 -- name: is_deleted
 SELECT 1 FROM sessions WHERE n = ? AND deleted IS NOT NULL

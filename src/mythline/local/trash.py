@@ -19,6 +19,8 @@ SOME: Final = 100
 HEAD_START: Final = 1.0
 """Seconds that a process gets to do what it came for, before expired sessions are looked for."""
 EVERY: Final = 3600.0
+AT_CLOSE: Final = 1000
+"""How many of them a process purges that was too short to look for them."""
 
 
 def restore(
@@ -60,12 +62,13 @@ class Expiry:
 
     Args:
         database: The database.
-        days: For how long deleted sessions stay.
+        days: For how long deleted sessions stay. 0: not at all, as of a time when it was longer.
     """
 
     def __init__(self, database: Database, days: float) -> None:
         self._database = database
         self._days = days
+        self._has_looked = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mythline-trash", daemon=True)
 
@@ -73,28 +76,36 @@ class Expiry:
         """Begin."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Stop."""
+    def close(self) -> bool:
+        """Stop; whether what has expired was purged now, as there was no time for it before.
+
+        Otherwise commands that run for a moment only would never purge anything.
+        """
         self._stop.set()
         self._thread.join()
+        return not self._has_looked and self._purge_expired(AT_CLOSE) > 0
 
     def _run(self) -> None:
         wait = HEAD_START
         while not self._stop.wait(wait):
             wait = EVERY
-            try:
-                self._purge_expired()
-            except MythlineError as error:
-                log.warning("the trash could not be looked through: %s", error)
+            self._has_looked = True
+            while self._purge_expired(SOME) and not self._stop.is_set():
+                pass
 
-    def _purge_expired(self) -> None:
+    def _purge_expired(self, most: int) -> int:
+        """Purge so many of what has expired; how many there were."""
         before = now_micros() - int(self._days * DAY)
-        found = self._database.read(
-            lambda connection: connection.execute(SQL["expired"], (before,)).fetchall()
-        )
-        numbers = [row[0] for row in found]
-        for start in range(0, len(numbers), SOME):
-            if self._stop.is_set():
-                return
-            some = numbers[start : start + SOME]
-            self._database.write_now(lambda connection, some=some: purge_some(connection, some))
+
+        def purge(connection: Connection) -> int:
+            found = connection.execute(SQL["expired"], (before, most)).fetchall()
+            return purge_some(connection, [number for (number,) in found])
+
+        try:
+            found = self._database.read(
+                lambda connection: connection.execute(SQL["expired"], (before, 1)).fetchone()
+            )
+            return self._database.write_now(purge) if found else 0
+        except MythlineError as error:
+            log.warning("the trash could not be looked through: %s", error)
+            return 0
