@@ -12,7 +12,7 @@ import pytest
 
 from mythline import open_store, queries
 from mythline.errors import InvalidInput, SessionNotFound
-from mythline.local import LocalStore, trash
+from mythline.local import LocalStore, rows, trash
 from mythline.models import to_micros
 from mythline.testing.samples import saved, turn
 
@@ -61,6 +61,32 @@ async def test_events_of_a_file_program(tmp_path, agent_id):
         assert [event.type for event in await take(events, 1)] == ["appended"]
         path.unlink()
         assert [event.type for event in await take(events, 1)] == ["deleted"]
+
+
+async def test_events_are_kept_for_an_hour(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "EVENTS_KEPT", 10)
+    async with open_store(tmp_path) as store:
+        sessions = store.sessions("agent")
+        async with contextlib.aclosing(sessions.events()) as events:
+            (ready,) = await take(events, 1)
+        await saved(sessions, "a")
+        for _ in range(600):
+            await sessions.append("one", turn("b"))
+        async with contextlib.aclosing(sessions.events(after=ready.event_id)) as events:
+            found = await take(events, 601)
+        assert found[0].type == "created"
+    database = sqlite3.connect(tmp_path / "sessions.sqlite3")
+    with database:
+        database.execute("UPDATE events SET time = time - 3600000000 WHERE n < 200")
+    database.close()
+    async with open_store(tmp_path) as store:
+        sessions = store.sessions("agent")
+        for _ in range(256):
+            await sessions.append("one", turn("b"))
+        async with contextlib.aclosing(sessions.events(after=ready.event_id)) as events:
+            assert (await take(events, 1))[0].type == "reset"
+        async with contextlib.aclosing(sessions.events(after=found[198].event_id)) as events:
+            assert (await take(events, 1))[0].event_id == found[199].event_id
 
 
 async def test_what_is_old_in_the_trash_is_purged(tmp_path, monkeypatch):

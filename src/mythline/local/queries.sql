@@ -385,8 +385,11 @@ SELECT count(*), coalesce(sum(length(body)), 0) FROM entries
 -- name: add_event
 INSERT INTO events (owner, agent_id, session_id, type, revision, time) VALUES (?, ?, ?, ?, ?, ?)
 
+-- Of the oldest, those before a number and a time.
 -- name: drop_events
-DELETE FROM events WHERE n < ?
+DELETE FROM events
+ WHERE n IN (SELECT n FROM (SELECT n, time FROM events ORDER BY n LIMIT 1024)
+              WHERE n < ? AND time < ?)
 
 -- name: events_kept
 SELECT coalesce(min(n), 0), coalesce(max(n), 0) FROM events

@@ -17,6 +17,8 @@ EXCERPT: Final = 200
 TITLE: Final = 80
 LOOK_BACK: Final = 50
 EVENTS_KEPT: Final = 10_000
+HOUR: Final = 3_600_000_000
+"""Microseconds that events are kept at least, however many there are."""
 
 Place = tuple[str, str, str]
 """Owner (`''` for none), agent and session."""
@@ -98,10 +100,11 @@ def goes_on(row: Row | None, expected: str | None) -> bool:
 def note(connection: Connection, row: Row, kind: EventType, revision: str | None = None) -> None:
     """Note what happens to a session, for those who listen (`mythline.local.events`)."""
     place = row["owner"], row["agent_id"], row["session_id"]
-    number = connection.execute(SQL["add_event"], (*place, kind, revision, now_micros())).lastrowid
+    now = now_micros()
+    number = connection.execute(SQL["add_event"], (*place, kind, revision, now)).lastrowid
     assert number is not None
     if not number % 256:
-        connection.execute(SQL["drop_events"], (number - EVENTS_KEPT,))
+        connection.execute(SQL["drop_events"], (number - EVENTS_KEPT, now - HOUR))
 
 
 def describe(connection: Connection, row: Row, change: Describe) -> None:

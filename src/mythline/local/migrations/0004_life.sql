@@ -27,7 +27,7 @@ CREATE INDEX sessions_trash ON sessions (owner, agent_id, deleted DESC, n DESC)
   WHERE deleted IS NOT NULL;
 CREATE INDEX sessions_expiring ON sessions (deleted) WHERE deleted IS NOT NULL;
 
--- What happened, in the order of the transactions; the last ten thousand or so.
+-- What happened, in the order of the transactions; the last ten thousand, and those of the last hour.
 CREATE TABLE events (
   n          INTEGER PRIMARY KEY,
   owner      TEXT NOT NULL,
