@@ -11,6 +11,9 @@ from ..operations import Listing
 from .database import SQL, Connection
 
 END: Final = 2**63 - 1
+FREQUENT: Final = 1000
+"""Sessions with a tag from which on they aren't sorted for a page."""
+_TAGGED: Final = "EXISTS (SELECT 1 FROM tags WHERE tag = :tag AND session = sessions.n)"
 
 
 class _Way(NamedTuple):
@@ -57,7 +60,7 @@ def page(
         group, key, number = _decode(listing.cursor, name, groups)
     found: list[Any] = []
     for current in groups[groups.index(group) :]:
-        source, condition, names = _filters(listing, current)
+        source, condition, names = _filters(connection, listing, current)
         statement = SQL["page"].format(
             source=source, condition=f"{condition} AND {way.after}", order=way.order
         )
@@ -85,15 +88,21 @@ def page(
 
 def count(connection: Connection, owner: str, agent_id: str, listing: Listing) -> int:
     """How many sessions a list shows on all its pages."""
-    source, condition, names = _filters(listing, "all")
+    source, condition, names = _filters(connection, listing, "all")
     statement = SQL["count"].format(source=source, condition=condition)
     names |= {"owner": owner, "agent_id": agent_id}
     return connection.execute(statement, names).fetchone()[0]
 
 
-def _filters(listing: Listing, group: str) -> tuple[str, str, dict[str, Any]]:
-    """Where the rows come from, what they must be, and the values for it."""
-    source = "sessions"
+def _filters(
+    connection: Connection, listing: Listing, group: str
+) -> tuple[str, str, dict[str, Any]]:
+    """Where the rows come from, what they must be, and the values for it.
+
+    What few sessions have is gathered and sorted; for the rest, an index in the order of the list
+    is read until the page is full.
+    """
+    source = "sessions INDEXED BY sessions_pinned" if group == "pinned" else "sessions"
     conditions = ["deleted IS NOT NULL" if listing.trash else "deleted IS NULL"]
     names: dict[str, Any] = {}
     if group != "all":
@@ -102,9 +111,12 @@ def _filters(listing: Listing, group: str) -> tuple[str, str, dict[str, Any]]:
         conditions.append("archived = :archived")
         names["archived"] = int(listing.archived)
     if listing.tag is not None:
-        source = "tags CROSS JOIN sessions ON sessions.n = tags.session"
-        conditions.append("tag = :tag")
         names["tag"] = listing.tag
+        if connection.execute(SQL["is_frequent"], (listing.tag, FREQUENT)).fetchone():
+            conditions.append(_TAGGED)
+        else:
+            source = "tags CROSS JOIN sessions ON sessions.n = tags.session"
+            conditions.append("tag = :tag")
     if listing.text is not None:
         conditions.append(
             "(instr(casefold(coalesce(title, opening)), :text) OR instr(casefold(preview), :text))"

@@ -117,6 +117,10 @@ SELECT sessions.* FROM {source}
 -- name: count
 SELECT count(*) FROM {source} WHERE owner = :owner AND agent_id = :agent_id AND {condition}
 
+-- Whether a tag has more sessions than so many, whoever's they are.
+-- name: is_frequent
+SELECT 1 FROM tags WHERE tag = ? LIMIT 1 OFFSET ?
+
 -- name: records
 SELECT sessions.*, usage, deferred, metadata,
        (SELECT json_group_array(id) FROM (
