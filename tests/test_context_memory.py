@@ -1,7 +1,9 @@
 """The sync functions, as file-based code uses them."""
 
+import asyncio
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,17 @@ def test_what_was_saved_is_loaded_and_shown_at_once(folder: Path):
     assert get_latest_session("agent") == "first"
 
 
+@pytest.fixture
+def _loop_for_run_sync() -> Iterator[None]:
+    """`run_sync` makes a loop where there is none, and leaves it open."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@pytest.mark.usefixtures("_loop_for_run_sync")
 def test_an_agent_goes_on_where_it_was():
     agent = Agent(TestModel(custom_output_text="yes"))
     for count in (2, 4, 6):
