@@ -199,5 +199,11 @@ def status_of(error: MythlineError) -> int:
 
 
 def exit_code(error: MythlineError) -> int:
-    """The exit code of a command that ended with `error`: 2 for bad usage, otherwise 1."""
-    return 2 if isinstance(error, InvalidInput) else 1
+    """The exit code of a command that ended with `error`: 2 for bad usage, otherwise 1.
+
+    What isn't there, and a file that can't be read, are no bad usage.
+    """
+    is_usage = isinstance(error, InvalidInput) and not isinstance(
+        error, InvalidMessages | EntryNotFound | EntryExists
+    )
+    return 2 if is_usage else 1

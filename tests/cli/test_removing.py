@@ -27,7 +27,7 @@ def listed(folder: Path, *options: str) -> list[str]:
 def test_nothing_is_lost_in_a_pipe_without_yes(words: tuple[str, ...], folder: Path):
     before = listed(folder)
     ran = invoke(*words, "--store", folder, stdin=b"y\n")
-    assert ran.code == 2
+    assert ran.code == 1
     assert "--yes" in ran.err
     assert listed(folder) == before
 

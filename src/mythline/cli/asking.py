@@ -9,8 +9,8 @@ from collections.abc import Callable, Generator
 
 import typer
 
-from ..errors import InvalidInput
 from .output import plain
+from .place import Refused
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -21,13 +21,13 @@ def confirm(question: str, *, yes: bool) -> None:
         yes: Whether `--yes` has answered it.
 
     Raises:
-        InvalidInput: If nobody can be asked, as in a pipe.
+        Refused: If nobody can be asked, as in a pipe.
         typer.Exit: With 1, if the answer is no.
     """
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InvalidInput(f"{question} Nobody can be asked here; say --yes to do it.")
+        raise Refused(f"{question} Nobody can be asked here; say --yes to do it.")
     with interruptible():
         sys.stderr.write(f"{plain(question)} [y/N] ")
         sys.stderr.flush()
