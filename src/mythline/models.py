@@ -169,13 +169,41 @@ class Appended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A picture, file or link in a message: its kind, media type, and size in bytes or URL."""
+    """A picture, file or link in a message: its kind, media type, and size in bytes or URL.
+
+    `file` counts those of an entry that are kept with it, from 0: see `AgentSessions.file`.
+    """
 
     kind: str
     media_type: str | None = None
     size: int | None = None
     url: str | None = None
     name: str | None = None
+    file: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A picture or file that is kept in a message; `name` may be anything."""
+
+    data: bytes
+    media_type: str | None
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What is known of a model's response: which model, its tokens, and how it ended.
+
+    `state` is `complete`, `interrupted`, `incomplete` or `suspended`, and `finish_reason` one of
+    OpenTelemetry's, as Pydantic AI has them.
+    """
+
+    model_name: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    state: str | None = None
+    finish_reason: str | None = None
 
 
 Role = Literal["user", "assistant", "system", "thinking", "tool-call", "tool-return", "unreadable"]
@@ -193,6 +221,9 @@ class TranscriptItem:
         attachments: Pictures and files of it.
         tool_name: For tool calls and returns.
         tool_call_id: Pairs a return with its call.
+        outcome: For tool returns, `failed`, `denied`, `interrupted` or `retried`; `None` for a
+            success.
+        reply: At the last item of a model's response, what is known of the whole.
     """
 
     role: Role
@@ -202,6 +233,8 @@ class TranscriptItem:
     attachments: tuple[Attachment, ...] = field(default=())
     tool_name: str | None = None
     tool_call_id: str | None = None
+    outcome: str | None = None
+    reply: Reply | None = None
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,16 @@ from pydantic_ai.messages import ModelMessage
 from . import ids, messages, transcript
 from .bounds import aside, check_described, check_limit
 from .conversations import read_entries
-from .errors import InvalidInput, InvalidMessages, RevisionConflict, SessionExists, SessionNotFound
+from .errors import (
+    EntryNotFound,
+    InvalidInput,
+    InvalidMessages,
+    RevisionConflict,
+    SessionExists,
+    SessionNotFound,
+)
 from .lifecycle import Lifecycle
-from .models import Appended, HistoryPage, SessionDetails, Transcript, now_micros
+from .models import Appended, File, HistoryPage, SessionDetails, Transcript, now_micros
 from .store import ANY, Append, Save
 from .transfer import OnConflict as OnConflict
 from .transfer import Transfers
@@ -100,6 +107,7 @@ class AgentSessions(Transfers, Lifecycle):
         limit: int | None = None,
         before: str | None = None,
         after: str | None = None,
+        at: str | None = None,
     ) -> HistoryPage:
         """Messages of the current history as stored, oldest first, each with its entry id.
 
@@ -108,19 +116,59 @@ class AgentSessions(Transfers, Lifecycle):
             limit: At most this many, from 1: the last of those asked for, the first with `after`.
             before: Only those before this entry, exclusive.
             after: Only those after this entry, exclusive.
+            at: Another history: that which ends with this entry, of a branch, say. It can't be
+                asked for with `after`.
 
         Raises:
             SessionNotFound: If there is no session.
-            EntryNotFound: If `before` or `after` is not in the current history.
+            EntryNotFound: If `before` or `after` is not in the history, or `at` in the session.
+            InvalidInput: If `at` comes with `after`.
         """
         if limit is not None:
             check_limit(limit)
+        if at is not None:
+            if after is not None:
+                raise InvalidInput("A history that is asked for with `at` goes back by `before`.")
+            return await self._entries_at(session_id, at, limit, before)
         page = await self.store.history(
             self._key(session_id), limit=limit, before=before, after=after
         )
         if page is None:
             raise SessionNotFound(session_id)
         return page
+
+    async def _entries_at(
+        self, session_id: str, at: str, limit: int | None, before: str | None
+    ) -> HistoryPage:
+        key = self._key(session_id)
+        revision = (await self.info(session_id)).revision
+        whole = await self.store.locate(key, at)
+        end = whole if before is None else await self.store.locate(key, before)
+        if whole is None or end is None:
+            raise EntryNotFound(at if whole is None else before or at)
+        more = 0 if before is None else 1
+        found = await self.store.line(
+            self.owner, self.agent_id, before or at, limit=None if limit is None else limit + more
+        )
+        entries = tuple(found or ())[: -more or None]
+        return HistoryPage(revision, whole.count, end.count - more - len(entries), entries)
+
+    async def file(self, session_id: str, entry_id: str, number: int) -> File | None:
+        """A picture or file that is kept in a message of the history or a branch.
+
+        `None` if the message has no such.
+
+        Args:
+            session_id: The session.
+            entry_id: The message.
+            number: Which of them, from 0: `Attachment.file`.
+
+        Raises:
+            SessionNotFound: If there is no session.
+            EntryNotFound: If the session doesn't have the entry.
+        """
+        (entry,) = (await self.entries(session_id, limit=1, at=entry_id)).entries
+        return transcript.file_of(entry, number)
 
     async def history(
         self,
@@ -147,6 +195,7 @@ class AgentSessions(Transfers, Lifecycle):
         limit: int | None = None,
         before: str | None = None,
         after: str | None = None,
+        at: str | None = None,
         include: Collection[transcript.Include] = (),
     ) -> Transcript:
         """What a person reads of a session, oldest first; an item names the entry it is part of.
@@ -157,6 +206,7 @@ class AgentSessions(Transfers, Lifecycle):
                 more comes whole. The last of those asked for, the first with `after`.
             before: Only what comes before this entry, exclusive.
             after: Only what comes after this entry, exclusive.
+            at: Another history: that which ends with this entry, as in `entries`.
             include: What else than prompts and answers: `tools`, `thinking`, `system`.
 
         Raises:
@@ -167,7 +217,7 @@ class AgentSessions(Transfers, Lifecycle):
             check_limit(limit)
 
         async def fetch(**window: Any) -> HistoryPage:
-            return await self.entries(session_id, **window)
+            return await self.entries(session_id, at=at, **window)
 
         return await transcript.page(fetch, limit, before, after, include)
 

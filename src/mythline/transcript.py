@@ -6,14 +6,25 @@ one can't read as a placeholder.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final, Literal, cast, get_args
 
 from . import legacy
 from .errors import InvalidInput
 from .messages import content_text
-from .models import Attachment, HistoryPage, StoredEntry, Transcript, TranscriptItem
+from .models import (
+    Attachment,
+    File,
+    HistoryPage,
+    Reply,
+    StoredEntry,
+    Transcript,
+    TranscriptItem,
+)
 
 Include = Literal["tools", "thinking", "system"]
 INCLUDES: Final[frozenset[str]] = frozenset(get_args(Include))
@@ -43,9 +54,11 @@ def items(
     kind that this version doesn't know is an item of the role `unreadable`.
     """
     for entry in entries:
-        for _, item in opened(entry)[1]:
-            if _is_wanted(item, include):
-                yield item
+        message, found = opened(entry)
+        wanted = [item for _, item in found if _is_wanted(item, include)]
+        if wanted and message["kind"] == "response":
+            wanted[-1] = replace(wanted[-1], reply=_reply(message))
+        yield from wanted
 
 
 def opened(
@@ -61,11 +74,70 @@ def opened(
         what = f"message of the kind {message['kind']!r}"
         return message, [(message, _unknown(entry.entry_id, what, stamp))]
     found: list[tuple[dict[str, Any], TranscriptItem]] = []
+    files = 0
     for part in cast("list[dict[str, Any]]", message["parts"]):
         item = _item(part, entry.entry_id, _stamp(part.get("timestamp")) or stamp)
-        if item is not None:
-            found.append((part, item))
+        if item is None:
+            continue
+        if any(attachment.kind == "binary" for attachment in item.attachments):
+            numbered: list[Attachment] = []
+            for attachment in item.attachments:
+                is_kept = attachment.kind == "binary"
+                numbered.append(replace(attachment, file=files) if is_kept else attachment)
+                files += is_kept
+            item = replace(item, attachments=tuple(numbered))
+        found.append((part, item))
     return message, found
+
+
+def file_of(entry: StoredEntry, number: int) -> File | None:
+    """One of the pictures and files that are kept in a message, `None` if it has no such.
+
+    Args:
+        entry: The message.
+        number: As `Attachment.file` has it.
+    """
+    kept = (
+        content
+        for part, item in opened(entry)[1]
+        if item.attachments
+        for content in _contents(_attached(part))
+        if content.get("kind") == "binary"
+    )
+    found = next((content for place, content in enumerate(kept) if place == number), None)
+    if found is None:
+        return None
+    try:  # Pydantic AI writes the alphabet for URLs, others the plain one
+        data = base64.b64decode(str(found.get("data")).encode().translate(_PLAIN_64) + b"==")
+    except (binascii.Error, UnicodeEncodeError):
+        return None
+    described = _attachment(found)
+    assert described is not None
+    return File(data=data, media_type=described.media_type, name=described.name)
+
+
+_PLAIN_64: Final = bytes.maketrans(b"-_", b"+/")
+
+
+def _attached(part: dict[str, Any]) -> Any:
+    """Where the attachments of a part are."""
+    return part.get("audio" if part["part_kind"] == "speech" else "content")
+
+
+def _reply(message: dict[str, Any]) -> Reply:
+    usage = message.get("usage")
+    counts: dict[str, Any] = cast("dict[str, Any]", usage) if isinstance(usage, dict) else {}
+    return Reply(
+        model_name=_text_or_none(message.get("model_name")),
+        input_tokens=_count_or_none(counts.get("input_tokens")),
+        output_tokens=_count_or_none(counts.get("output_tokens")),
+        state=_text_or_none(message.get("state")),
+        finish_reason=_text_or_none(message.get("finish_reason")),
+    )
+
+
+def _count_or_none(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _is_wanted(item: TranscriptItem, include: Collection[str]) -> bool:
@@ -101,7 +173,7 @@ def _item(part: dict[str, Any], entry_id: str, stamp: str | None) -> TranscriptI
         return TranscriptItem(
             role="user" if part.get("speaker") == "user" else "assistant",
             content=said if isinstance(said, str) else "",
-            attachments=_attachments([part.get("audio")]),
+            attachments=_attachments(_attached(part)),
             **common,
         )
     if kind == "thinking":
@@ -118,11 +190,19 @@ def _item(part: dict[str, Any], entry_id: str, stamp: str | None) -> TranscriptI
             attachments=() if is_call else _attachments(content),
             tool_name=_text_or_none(part.get("tool_name")),
             tool_call_id=_text_or_none(part.get("tool_call_id")),
+            outcome=None if is_call else _outcome(part),
             **common,
         )
     if kind in _SILENT:
         return None
     return _unknown(entry_id, f"part of the kind {kind!r}", stamp)
+
+
+def _outcome(part: dict[str, Any]) -> str | None:
+    if part["part_kind"] == "retry-prompt":
+        return "retried"
+    told = _text_or_none(part.get("outcome"))
+    return None if told == "success" else told
 
 
 def _unknown(entry_id: str, what: str, stamp: str | None) -> TranscriptItem:
@@ -147,9 +227,13 @@ def _stamp(value: Any) -> str | None:
 
 
 def _attachments(content: Any) -> tuple[Attachment, ...]:
-    found: list[Any] = cast("list[Any]", content) if isinstance(content, list) else [content]
-    described = (_attachment(cast("Any", item)) for item in found if isinstance(item, dict))
+    described = (_attachment(item) for item in _contents(content))
     return tuple(item for item in described if item is not None)
+
+
+def _contents(content: Any) -> Iterator[dict[str, Any]]:
+    found: list[Any] = cast("list[Any]", content) if isinstance(content, list) else [content]
+    return (cast("dict[str, Any]", item) for item in found if isinstance(item, dict))
 
 
 def _attachment(item: dict[str, Any]) -> Attachment | None:

@@ -190,6 +190,8 @@ class Harmless(HTMLParser):
                 assert re.match(r"(https?|mailto):", value or ""), value
             elif where == ("code", "class"):
                 assert re.fullmatch(r"language-[\w+#.-]+", value or ""), value
+            elif where == ("a", "class"):
+                assert value == "picture"
             elif tag == "a":
                 assert name in ("rel", "title"), where
             elif tag == "meta":
@@ -330,7 +332,8 @@ def test_code_keeps_its_characters():
         ("[x](mailto:a@b.example)", '<p><a href="mailto:a@b.example" rel="noopener nofollow">x'),
         (
             "![a cat](https://a.example/c.png)",
-            '<p><a href="https://a.example/c.png" rel="noopener nofollow">a cat</a></p>\n',
+            '<p><a href="https://a.example/c.png" class="picture" '
+            'rel="noopener nofollow">a cat</a></p>\n',
         ),
         (
             "[![a cat](https://a.example/c.png)](https://b.example)",

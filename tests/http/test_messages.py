@@ -107,7 +107,7 @@ def test_a_transcript_shows_prompts_and_answers(client: Client, session: str):
         "entry_id": added[0],
         "timestamp": "2026-01-02T03:04:05Z",
         "attachments": [
-            {"kind": "binary", "media_type": "image/png", "size": 5},
+            {"kind": "binary", "media_type": "image/png", "size": 5, "file": 0},
             {"kind": "image-url", "url": "https://example.com/a.png"},
         ],
     }

@@ -44,6 +44,7 @@ VERBS = {
     "session_exists",
     "get_session_info",
     "get_messages",
+    "get_file",
     "append_messages",
     "export_session",
     "search_sessions",
@@ -142,7 +143,13 @@ def test_every_route_that_is_declared_is_reached(idle: Client):
     for route in iter_route_contexts(app.routes):
         if not isinstance(route.original_route, APIRoute):
             continue
-        path = (route.path or "").format(agent_id="researcher", session_id="x")
+        path = (
+            (route.path or "")
+            .replace(":path}", "}")
+            .format(
+                agent_id="researcher", session_id="x", entry_id="e", number=0, version="v", name="n"
+            )
+        )
         if path.endswith(STREAMS):  # they have no end
             assert idle.head(path).headers["content-type"].startswith("text/event-stream")
             assert idle.get(f"{path}?x=y").status_code == 422
@@ -159,6 +166,7 @@ def test_every_operation_says_what_it_answers(app: FastAPI):
         assert operation.get("description") or operation.get("summary")
         (good,) = [status for status in answers if status.startswith("2")]
         kind = "text/event-stream" if path.endswith(STREAMS) else "application/json"
+        kind = "application/octet-stream" if "/files/" in path else kind
         schema = answers[good]["content"][kind]["schema"]
         assert list(answers[good]["content"]) == [kind] or path.endswith("/export")
         assert "$ref" in schema or schema["type"] in ("array", "string"), (path, method)

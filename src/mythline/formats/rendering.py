@@ -23,7 +23,7 @@ _TAGS: Final = set(
     "a blockquote br code del em h1 h2 h3 h4 h5 h6 hr li ol p pre s strong "
     "table tbody td th thead tr ul".split()
 )
-_ATTRIBUTES: Final = {"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}}
+_ATTRIBUTES: Final = {"a": {"href", "title", "class"}, "code": {"class"}, "ol": {"start"}}
 _LANGUAGE: Final = re.compile(r"language-[A-Za-z0-9_+#.-]{1,40}")
 _ADDRESS: Final = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
 _SCHEMES: Final = {"http", "https", "mailto"}
@@ -33,7 +33,8 @@ def render_html(markdown_text: str) -> str:
     """The HTML of a message's content.
 
     CommonMark with tables and strikethrough. Links lead to `http`, `https` and `mailto` only, with
-    `rel="noopener nofollow"`; pictures become links, so nothing is loaded. A text of more than
+    `rel="noopener nofollow"`; pictures become links of the class
+    `picture`, so nothing is loaded. A text of more than
     `MAX_RENDERED` characters comes as it is, in `<pre>`.
     """
     import nh3
@@ -54,6 +55,8 @@ def render_html(markdown_text: str) -> str:
 def _attribute(tag: str, name: str, value: str) -> str | None:
     if tag == "a" and name == "href":  # a relative one would lead into the page's own server
         return value if _ADDRESS.match(value) else None
+    if tag == "a" and name == "class":
+        return value if value == "picture" else None
     if tag == "code" and name == "class":
         return value if _LANGUAGE.fullmatch(value) else None
     return value
@@ -89,6 +92,6 @@ def _without_pictures(tokens: list[Token]) -> list[Token]:
         if links or not address:  # a link in a link is none
             made.append(text)
             continue
-        opening = Token("link_open", "a", 1, attrs={"href": address})
+        opening = Token("link_open", "a", 1, attrs={"href": address, "class": "picture"})
         made += [opening, text, Token("link_close", "a", -1)]
     return made

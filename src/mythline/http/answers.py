@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from html import escape
 from itertools import chain
 from typing import Any, Final
@@ -15,9 +16,13 @@ from starlette.responses import Response, StreamingResponse
 
 from ..formats import render_html
 from ..messages import dump_plain
-from ..models import Attachment, HistoryPage, StoredEntry, Transcript, TranscriptItem
+from ..models import Attachment, File, HistoryPage, Reply, StoredEntry, Transcript, TranscriptItem
 from ..sessions import AgentSessions
 
+_ATTACHMENT: Final = tuple(field.name for field in fields(Attachment))
+_REPLY: Final = tuple(field.name for field in fields(Reply))
+_PICTURES: Final = {f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "avif")}
+"""What browsers show as a picture and can't run; SVG can hold scripts."""
 _PIECE: Final = 256 << 10
 _TAG: Final = re.compile(r'(W/)?"([^"]*)"')
 
@@ -102,6 +107,19 @@ def page_links(request: Request, page: HistoryPage) -> dict[str, str]:
     return {"Link": ", ".join(links)} if links else {}
 
 
+def file(found: File) -> Response:
+    """Bytes that someone sent: a picture to be shown, or else a file to be saved, never run."""
+    kind = found.media_type if found.media_type in _PICTURES else "application/octet-stream"
+    headers = {
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
+    }
+    if kind not in _PICTURES:
+        name = quote(found.name or "file", safe="", errors="replace")
+        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{name}"
+    return Response(found.data, headers=headers, media_type=kind)
+
+
 def in_pieces(parts: Iterable[bytes], headers: dict[str, str]) -> Response:
     """JSON from its parts: at once if it is short, otherwise streamed."""
     pieces = _gathered(parts)
@@ -178,12 +196,16 @@ def _shown(item: TranscriptItem, as_html: bool) -> dict[str, Any]:
         "content": _html(item) if as_html else item.content,
         "entry_id": item.entry_id,
         "timestamp": item.timestamp,
-        "attachments": [_described(attachment) for attachment in item.attachments],
+        "attachments": [_known(attachment, _ATTACHMENT) for attachment in item.attachments],
     }
     if item.tool_name is not None:
         shown["tool_name"] = item.tool_name
     if item.tool_call_id is not None:
         shown["tool_call_id"] = item.tool_call_id
+    if item.outcome is not None:
+        shown["outcome"] = item.outcome
+    if item.reply is not None:
+        shown["reply"] = _known(item.reply, _REPLY)
     return shown
 
 
@@ -194,9 +216,8 @@ def _html(item: TranscriptItem) -> str:
     return render_html(item.content)
 
 
-def _described(attachment: Attachment) -> dict[str, Any]:
-    names = ("kind", "media_type", "size", "url", "name")
-    values = {name: getattr(attachment, name) for name in names}
+def _known(described: Attachment | Reply, names: Iterable[str]) -> dict[str, Any]:
+    values = {name: getattr(described, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -20,6 +20,7 @@ from ..opening import open_store
 from ..settings import read_settings
 from ..store import SessionKey, Store
 from . import life_schemas, retention, schemas
+from .page import page
 from .problems import problem_of, problems
 from .route import ProblemRoute, close_paths
 from .router import session_router
@@ -33,7 +34,7 @@ def create_app(
     allowed_hosts: Collection[str] = (),
     max_body_size: int | None = None,
 ) -> FastAPI:
-    """The server's application: the session API of all agents under `/api`, `/docs`, `/health`.
+    """The server's application: the page at `/`, all agents' session API under `/api`, `/docs`.
 
     It opens the store when it starts and closes it when it stops.
 
@@ -75,6 +76,7 @@ def create_app(
     app.include_router(sessions)
     app.state.mythline_keeper = keeper
     app.include_router(_own)
+    app.include_router(page)
     app.include_router(_stored(sessions, keeper))
     return app
 

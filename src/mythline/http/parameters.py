@@ -56,6 +56,10 @@ Limit = Annotated[int | None, Query(ge=1, description="At most this many; all if
 Cursor = Annotated[str | None, Query(description="Where a page ended, from its `Link` header.")]
 Before = Annotated[str | None, Query(description="Only what comes before this entry.")]
 After = Annotated[str | None, Query(description="Only what comes after this entry.")]
+At = Annotated[
+    str | None,
+    Query(description="Another history: the one that ends with this entry, of a branch say."),
+]
 IfMatch = Annotated[
     str | None, Header(description="Only if the session has this revision: an `ETag`, or several.")
 ]

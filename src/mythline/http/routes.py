@@ -17,7 +17,7 @@ from .. import ids
 from ..models import Appended
 from ..store import Store
 from . import answers, bodies, frontend, schemas
-from .parameters import After, Before, IfMatch, IfNoneMatch, Limit, SessionId, Sessions
+from .parameters import After, At, Before, IfMatch, IfNoneMatch, Limit, SessionId, Sessions
 from .problems import problems
 from .route import ProblemRoute
 
@@ -83,6 +83,7 @@ async def get_session(
     limit: Limit = None,
     before: Before = None,
     after: After = None,
+    at: At = None,
     include: Annotated[
         list[str] | None,
         Query(description="What else to show: `tools`, `thinking`, `system`; commas between."),
@@ -101,7 +102,7 @@ async def get_session(
         return same
     wanted: Any = {word.strip() for value in include or () for word in value.split(",")} - {""}
     found = await sessions.transcript(
-        session_id, limit=limit, before=before, after=after, include=wanted
+        session_id, limit=limit, before=before, after=after, at=at, include=wanted
     )
     title = (await sessions.info(session_id)).title
     page = found.history
@@ -110,6 +111,24 @@ async def get_session(
     if render is None:
         return answers.in_pieces(parts, headers)
     return await asyncio.to_thread(answers.in_pieces, parts, headers)  # it takes its time
+
+
+@routes.get(
+    "/sessions/{session_id}/files/{entry_id}/{number}",
+    response_class=Response,
+    responses=problems(404) | {200: {"content": {"application/octet-stream": schemas.BYTES}}},
+)
+async def get_file(
+    sessions: Sessions,
+    session_id: SessionId,
+    entry_id: Annotated[str, Path(description="The entry of the message it is in.")],
+    number: Annotated[int, Path(ge=0, description="`file` of the attachment.")],
+) -> Response:
+    """A picture or file that is kept in a message. Entries never change, so browsers keep it."""
+    found = await sessions.file(session_id, entry_id, number)
+    if found is None:
+        raise HTTPException(404, "The message has no such file.")
+    return answers.file(found)
 
 
 @routes.get("/sessions/{session_id}/exists", responses=problems())

@@ -89,6 +89,7 @@ class SessionInfo(SessionSummary):
     forked_from: str | None
     forked_at: str | None
     revision: str
+    deferred_tool_requests: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, details: SessionDetails) -> SessionInfo:
@@ -96,10 +97,16 @@ class SessionInfo(SessionSummary):
         shown = {
             name: getattr(details, name)
             for name in cls.model_fields
-            if name not in ("file_size", "usage")
+            if name not in ("file_size", "usage", "deferred_tool_requests")
         }
+        waits = details.deferred_tool_requests
         return cls.model_validate(
-            {**shown, "file_size": details.size, "usage": json.loads(details.usage)}
+            {
+                **shown,
+                "file_size": details.size,
+                "usage": json.loads(details.usage),
+                "deferred_tool_requests": None if waits is None else json.loads(waits),
+            }
         )
 
 
@@ -111,6 +118,17 @@ class Attachment(_Answer):
     size: int | None = None
     url: str | None = None
     name: str | None = None
+    file: int | None = None
+
+
+class Reply(_Answer):
+    """What is known of a model's response."""
+
+    model_name: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    state: str | None = None
+    finish_reason: str | None = None
 
 
 class TranscriptItem(_Answer):
@@ -123,6 +141,8 @@ class TranscriptItem(_Answer):
     attachments: list[Attachment]
     tool_name: str | None = None
     tool_call_id: str | None = None
+    outcome: str | None = None
+    reply: Reply | None = None
 
 
 class Transcript(_Answer):
@@ -275,6 +295,8 @@ EXPORTED: dict[str, Any] = {
     kind.media_type.partition(";")[0]: {"schema": _HISTORY if name == "json" else {}}
     for name, kind in EXPORTS.items()
 }
+
+BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
 IMPORT_BODY: dict[str, Any] = {
     "requestBody": {

@@ -175,7 +175,8 @@ class DescribingRules(StoreRules):
     async def test_all_reads_tell_of_it(self, sessions: AgentSessions) -> None:
         """Whatever is read of a session has the revision of its description."""
         await saved(sessions, "a")
-        for change in ({"title": "A valley"}, {"tags": ["lore"]}):
+        changes: list[dict[str, Any]] = [{"title": "A valley"}, {"tags": ["lore"]}]
+        for change in changes:
             described = (await sessions.update("one", **change)).revision
             assert (await sessions.info("one")).revision == described
             assert (await sessions.entries("one")).revision == described
