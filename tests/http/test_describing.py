@@ -90,14 +90,20 @@ def test_what_is_out_of_bounds_changes_nothing(client: Client, change: Any):
 
 def test_unknown_members_are_refused_and_the_known_ones_named(client: Client):
     client.create("x")
-    response = client.patch(f"{BASE}/x", json={"titel": "a secret", "pinned": True})
-    assert response.status_code == 422
-    (error,) = response.json()["errors"]
-    assert error["loc"] == ["body", "titel"]
-    for name in ("title", "tags", "pinned", "archived", "metadata"):
-        assert name in error["msg"]
-    assert "a secret" not in response.text
-    assert client.get(f"{BASE}/x/info").json()["pinned"] is False
+    wrong = {"titel": "a secret", "tags": ["a"]}
+    known = ("title", "tags", "pinned", "archived", "metadata")
+    known_to_create = ("session_id", "title", "tags", "metadata")
+    for response, names in (
+        (client.patch(f"{BASE}/x", json=wrong), known),
+        (client.post(f"{BASE}/create", json=wrong), known_to_create),
+    ):
+        assert response.status_code == 422
+        (error,) = response.json()["errors"]
+        assert error["loc"] == ["body", "titel"]
+        for name in names:
+            assert name in error["msg"]
+        assert "a secret" not in response.text
+    assert client.get(f"{BASE}/x/info").json()["tags"] == []
     for name in ("{}", "{0}", "%s", "{message}"):
         assert client.patch(f"{BASE}/x", json={name: 1}).status_code == 422
 

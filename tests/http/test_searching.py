@@ -40,6 +40,18 @@ def filled(client: Client) -> Client:
     return client
 
 
+def test_some_of_all_agents(filled: Client):
+    for agents, expected in (
+        ("", {"x", "y", "z"}),
+        ("&agent=writer", {"z"}),
+        ("&agent=writer&agent=researcher", {"x", "y", "z"}),
+        ("&agent=nobody", set[str]()),
+    ):
+        assert set(found(filled, f"q=shadowglen{agents}", EVERYWHERE)) == expected
+    assert filled.get(f"{EVERYWHERE}?q=a&agent=../x").status_code == 422
+    assert filled.get(f"{BASE}/search?q=a&agent=writer").status_code == 422
+
+
 def test_a_hit(filled: Client):
     (hit,) = filled.get(f"{BASE}/search?q=rules+dragon").json()
     (_, entry) = filled.get(f"{BASE}/x/messages").json()["messages"]

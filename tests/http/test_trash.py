@@ -133,6 +133,24 @@ def test_permanent_means_for_good(client: Client):
     assert client.post(f"{BASE}/x/restore").status_code == 404
 
 
+def test_permanent_means_for_good_for_all(client: Client):
+    for name in ("x", "y"):
+        client.create(name)
+    assert client.delete(f"{BASE}?confirm=true&permanent=true").json() == {"deleted": 2}
+    assert trash(client) == []
+
+
+@pytest.mark.parametrize("path", [f"{BASE}/x", BASE, f"{BASE}/trash"])
+def test_a_misspelt_word_deletes_nothing(client: Client, path: str):
+    client.create("x")
+    client.create("y")
+    client.delete(f"{BASE}/y")
+    response = client.delete(f"{path}?confirm=true&permanant=true")
+    assert response.status_code == 422
+    assert "permanant" in response.json()["detail"]
+    assert (client.ids(), trash(client)) == (["x"], ["y"])
+
+
 def test_what_is_in_the_trash_is_purged_by_its_id(client: Client):
     for _ in range(2):
         client.create("x")

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BeforeValidator
 from starlette.responses import Response
 
+from .. import ids
 from .. import search as searching
 from ..bounds import MAX_LIMIT, check_limit
 from ..models import SearchHit, SearchPage, SessionInfo, to_micros
@@ -46,6 +47,7 @@ Words = Annotated[
     ),
 ]
 Roles = Annotated[list[SearchRole] | None, Query(description="Whose words. [user, assistant]")]
+Agents = Annotated[list[str] | None, Query(description="Only in these agents' sessions.")]
 Since = Annotated[Moment | None, Query(description="Only messages of this time or later.")]
 Until = Annotated[Moment | None, Query(description="Only messages before this time.")]
 SearchLimit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="At most this many.")]
@@ -138,6 +140,7 @@ async def search(
     request: Request,
     response: Response,
     q: Words,
+    agent: Agents = None,
     limit: SearchLimit = 20,
     cursor: Cursor = None,
     role: Roles = None,
@@ -146,13 +149,14 @@ async def search(
     tag: Tag = None,
     archived: WhichArchived = "any",
 ) -> Sequence[SearchHit]:
-    """As `search_sessions`, in the sessions of all agents."""
+    """As `search_sessions`, in the sessions of all agents, or of some."""
     check_limit(limit, MAX_LIMIT)
     store: Store = request.state.mythline_store
     asked = Search(
         query=searching.parse(q),
         limit=limit,
         cursor=cursor,
+        agents=agent and tuple(map(ids.check_agent_id, agent)),
         roles=_roles(role),
         since=None if since is None else to_micros(since),
         until=None if until is None else to_micros(until),

@@ -1,4 +1,4 @@
-"""What goes over the wire about a session's life: to describe, find, branch, delete and prune it.
+"""What goes over the wire about a session's life: to create it, describe, find, branch, delete it.
 
 As in `schemas`: times are RFC 3339 in UTC with `Z`, sizes are bytes, members are only ever added.
 """
@@ -53,6 +53,25 @@ def _with_known(error: Any, model: type[BaseModel]) -> InitErrorDetails:
     # The message goes in as a value, as a name in {} in it would be looked up.
     told = PydanticCustomError(kind, "{message}", {"message": message})
     return InitErrorDetails(type=told, loc=error["loc"], input=error["input"])
+
+
+class CreateSession(_Body):
+    """What a new session starts with; all of it can be left out."""
+
+    session_id: Annotated[str | None, Field(json_schema_extra=schemas.SESSION_ID)] = None
+    title: Annotated[str | None, Field(max_length=200)] = None
+    tags: (
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=64)]],
+            Field(max_length=50),
+        ]
+        | None
+    ) = None
+    metadata: Annotated[
+        dict[str, JsonValue] | None,
+        Field(description="Free data, at most 16 KiB as JSON."),
+        AfterValidator(schemas.check_strict),
+    ] = None
 
 
 class DescribeSession(_Body):

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from .. import ids
 from ..models import Appended
 from ..store import Store
-from . import answers, bodies, frontend, schemas
+from . import answers, bodies, frontend, life_schemas, schemas
 from .parameters import After, At, Before, IfMatch, IfNoneMatch, Limit, SessionId, Sessions
 from .problems import problems
 from .route import ProblemRoute
@@ -63,10 +63,10 @@ async def create_session(
     request: Request,
     response: Response,
     sessions: Sessions,
-    body: schemas.CreateSession | None = None,
+    body: life_schemas.CreateSession | None = None,
 ) -> schemas.CreatedSession:
     """Make an empty session, with a generated id unless one is given. It is listed at once."""
-    asked = body or schemas.CreateSession()
+    asked = body or life_schemas.CreateSession()
     made = await sessions.create(
         asked.session_id, title=asked.title, tags=asked.tags or (), metadata=asked.metadata
     )

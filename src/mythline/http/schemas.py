@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict
 
 from ..formats import EXPORTS
 from ..ids import MAX_AGENT_ID, MAX_SESSION_ID
@@ -185,27 +185,6 @@ def check_strict(value: _T) -> _T:
     except UnicodeEncodeError:
         raise ValueError("half of a surrogate pair is no character") from None
     return value
-
-
-class CreateSession(BaseModel):
-    """What a new session starts with; all of it can be left out."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    session_id: Annotated[str | None, Field(json_schema_extra=SESSION_ID)] = None
-    title: Annotated[str | None, Field(max_length=200)] = None
-    tags: (
-        Annotated[
-            list[Annotated[str, Field(min_length=1, max_length=64)]],
-            Field(max_length=50),
-        ]
-        | None
-    ) = None
-    metadata: Annotated[
-        dict[str, JsonValue] | None,
-        Field(description="Free data, at most 16 KiB as JSON."),
-        AfterValidator(check_strict),
-    ] = None
 
 
 class CreatedSession(_Answer):

@@ -21,14 +21,17 @@ from .problems import problem, problems
 from .route import ProblemRoute
 
 Confirm = Annotated[bool, Query(description="Must be true.")]
+Permanent = Annotated[
+    bool, Query(description="For good; of one session, also if it is in the trash already.")
+]
 
 fixed = APIRouter(route_class=ProblemRoute)
 routes = APIRouter(route_class=ProblemRoute)
 
 
-@fixed.delete("/sessions", responses=problems(400))
+@fixed.delete("/sessions", dependencies=[CLOSED], responses=problems(400))
 async def delete_all_sessions(
-    sessions: Sessions, confirm: Confirm = False
+    sessions: Sessions, confirm: Confirm = False, permanent: Permanent = False
 ) -> schemas.DeletedSessions:
     """Delete all sessions of this agent. Without `confirm=true`, says how many it would delete."""
     if not confirm:
@@ -36,7 +39,7 @@ async def delete_all_sessions(
         raise HTTPException(
             400, f"This would delete {count} session(s). Say `?confirm=true` to do so."
         )
-    return schemas.DeletedSessions(deleted=await sessions.delete_all())
+    return schemas.DeletedSessions(deleted=await sessions.delete_all(permanent=permanent))
 
 
 @fixed.get(
@@ -61,7 +64,7 @@ async def list_trash(
     return page.sessions
 
 
-@fixed.delete("/sessions/trash", responses=problems(400))
+@fixed.delete("/sessions/trash", dependencies=[CLOSED], responses=problems(400))
 async def empty_trash(sessions: Sessions, confirm: Confirm = False) -> life_schemas.PurgedSessions:
     """Purge all deleted sessions. Without `confirm=true`, says how many it would purge."""
     if not confirm:
@@ -73,14 +76,12 @@ async def empty_trash(sessions: Sessions, confirm: Confirm = False) -> life_sche
     return life_schemas.PurgedSessions(purged=await sessions.empty_trash())
 
 
-@routes.delete("/sessions/{session_id}", responses=problems(404, 412))
+@routes.delete("/sessions/{session_id}", dependencies=[CLOSED], responses=problems(404, 412))
 async def delete_session(
     request: Request,
     sessions: Sessions,
     session_id: SessionId,
-    permanent: Annotated[
-        bool, Query(description="For good, also if it is in the trash already.")
-    ] = False,
+    permanent: Permanent = False,
     if_match: IfMatch = None,
 ) -> schemas.DeletedSession:
     """Delete a session: to the trash, from where it can be restored."""
@@ -111,6 +112,12 @@ async def restore_session(
     new_id = None if body is None else body.session_id
     try:
         details = await sessions.restore(session_id, new_session_id=new_id)
+    except SessionNotFound:
+        return problem(
+            404,
+            f"There is no session {session_id!r} in the trash. List the trash.",
+            kind="SessionNotFound",
+        )
     except SessionExists as error:
         return problem(
             409,
