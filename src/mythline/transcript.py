@@ -66,9 +66,13 @@ def opened(
 ) -> tuple[dict[str, Any], list[tuple[dict[str, Any], TranscriptItem]]]:
     """A message as JSON, and what a person reads of it with the part that it is from."""
     body = entry.body
-    if legacy.may_be_legacy(body):
-        (body,) = legacy.upgrade([body])
-    message: dict[str, Any] = json.loads(body)
+    try:
+        if legacy.may_be_legacy(body):
+            (body,) = legacy.upgrade([body])
+        message: dict[str, Any] = json.loads(body)
+    except ValueError:  # the disk gave back something else than was stored
+        message = {"kind": "damaged", "parts": []}
+        return message, [(message, _unknown(entry.entry_id, "message that was damaged", None))]
     stamp = _stamp(message.get("timestamp"))
     if message["kind"] not in ("request", "response"):
         what = f"message of the kind {message['kind']!r}"

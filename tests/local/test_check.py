@@ -136,3 +136,24 @@ async def test_everything_is_looked_at(tmp_path):
     damage(tmp_path, "UPDATE sessions SET message_count = 1")
     assert len(await findings(tmp_path, fix=True)) == 130
     assert await findings(tmp_path) == []
+
+
+@pytest.mark.parametrize("body", [b"garbage", b'{"kind":"request","parts":[{', b"\xff\xfe"])
+async def test_a_message_that_the_disk_gave_back_otherwise(root, body):
+    """It is shown as what it is, and comes back from the view, which has it."""
+    damage(
+        root,
+        "UPDATE entries SET body = ? WHERE n = (SELECT head FROM sessions WHERE session_id = 'one'"
+        " AND owner = '')",
+        body,
+    )
+    async with open_store(root) as store:
+        items = await store.sessions("agent").transcript("one")
+        assert [item.role for item in items] == ["user", "assistant", "user", "unreadable"]
+        assert b"damaged" in b"".join(await store.sessions("agent").export("one", "markdown"))
+    found = await findings(root)
+    assert {"unreadable", "view"} <= {finding.kind for finding in found}
+    assert "view" in {finding.kind for finding in await findings(root, fix=True)}
+    assert await findings(root) == []
+    async with open_store(root) as store:
+        assert await store.sessions("agent").history("one") == turns("a", "c")
