@@ -17,6 +17,7 @@ def test_the_package_exports_exactly_these():
         "SessionMemory",
         "SessionNotFound",
         "SessionPage",
+        "SessionSearch",
         "Store",
         "StoreError",
         "Transcript",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agents import SessionMemory as SessionMemory
+    from .agents import SessionSearch as SessionSearch
     from .errors import (
         MythlineError as MythlineError,
     )
@@ -48,6 +49,7 @@ _HOME = {
     "SessionMemory": "agents",
     "SessionNotFound": "errors",
     "SessionPage": "models",
+    "SessionSearch": "agents",
     "Store": "store",
     "StoreError": "errors",
     "Transcript": "models",

@@ -13,11 +13,11 @@ from fastapi import Depends, FastAPI, Header
 from pydantic import BaseModel
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.exceptions import ModelHTTPError, UserError
-from pydantic_ai.messages import ModelMessage
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from pydantic_ai.models.test import TestModel
 
-from mythline import SessionMemory, open_store, session_router
+from mythline import SessionMemory, SessionSearch, open_store, session_router
 from mythline.errors import InvalidId, InvalidInput
 from mythline.local import LocalStore
 from tests.agents.support import Echo
@@ -418,3 +418,25 @@ def test_what_can_not_be_mounted(place: Path):
 
 def test_without_an_agent_there_is_nothing_to_run(client: Client):
     assert client.post("/api/agents/researcher/run", json={"message": "x"}).status_code == 404
+
+
+def test_an_agent_searches_the_sessions_of_whoever_asks(place: Path):
+    async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        last = messages[-1].parts[-1]
+        if isinstance(last, ToolReturnPart):
+            found: Any = last.content
+            return ModelResponse([TextPart(str([hit["said"] for hit in found["found"]]))])
+        return ModelResponse([ToolCallPart("search_sessions", {"query": "dragons"})])
+
+    app = FastAPI()
+    agent = Agent(FunctionModel(answer), toolsets=[SessionSearch()])
+    store = open_store(place)
+    app.include_router(session_router(store, "bot", agent=agent, owner=Depends(current_user)))
+    with Client(app) as client:
+        for user in ("ann", "bob"):
+            client.headers["X-User"] = user
+            first = client.post("/run", json={"message": f"dragons of {user}"}).json()
+            assert first["response"] == "[]"
+            second = client.post("/run", json={"message": "And dragons?"}).json()
+            assert f"'dragons of {user}'" in second["response"]
+        assert "ann" not in second["response"]

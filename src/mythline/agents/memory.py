@@ -57,6 +57,15 @@ if TYPE_CHECKING:
 LOG: Final = logging.getLogger("mythline.agents")
 
 Owner = str | None | Callable[[RunContext[Any]], "str | Awaitable[str | None] | None"]
+"""Whose sessions a run is about, or a function that gives it."""
+
+
+async def owner_of(owner: Owner, ctx: RunContext[Any]) -> str | None:
+    """The owner in a run."""
+    if not callable(owner):
+        return owner
+    found = owner(ctx)
+    return await found if inspect.isawaitable(found) else found
 
 
 class SessionMemory(AbstractCapability[Any]):
@@ -170,7 +179,7 @@ class SessionMemory(AbstractCapability[Any]):
             StoreError: If it can't be read, or the turn could not be made durable.
         """
         session_id = ids.check_session_id(ctx.conversation_id or "")
-        sessions = self.store.sessions(self.agent_id, await self._owner_of(ctx))
+        sessions = self.store.sessions(self.agent_id, await owner_of(self.owner, ctx))
         async with self.held(sessions, session_id):
             self._start, carried = await self._begin(ctx, sessions, session_id)
             self._recorder = Recorder(ctx.run_id or "", ctx.messages, carried)
@@ -194,12 +203,6 @@ class SessionMemory(AbstractCapability[Any]):
                 raise
             await settled(keep(result))
             return result
-
-    async def _owner_of(self, ctx: RunContext[Any]) -> str | None:
-        if not callable(self.owner):
-            return self.owner
-        found = self.owner(ctx)
-        return await found if inspect.isawaitable(found) else found
 
     @contextlib.asynccontextmanager
     async def held(self, sessions: AgentSessions, session_id: str) -> AsyncGenerator[None]:
