@@ -105,10 +105,7 @@ class _OneStep(ConversationStore):
 class _Message:
     """An entry of which only the message is known: all that a load takes of it."""
 
-    __slots__ = ("message",)
-
-    def __init__(self, message: ModelMessage) -> None:
-        self.message = message
+    message: ModelMessage
 
     def __getattr__(self, name: str) -> NoReturn:
         raise ReadFirst
@@ -138,7 +135,9 @@ class _Whole(_OneStep):
     async def read_history(
         self, head_id: str | None, *, limit: int | None = None
     ) -> list[ConversationEntry]:
-        return cast("list[ConversationEntry]", list(map(_Message, self._messages)))
+        entry = _Message()  # one for all: a load takes the message of each and is done with it
+        entries = (entry for entry.message in self._messages)
+        return cast("list[ConversationEntry]", entries)
 
 
 class _Unread:

@@ -23,11 +23,10 @@ SELECT 1 FROM entries WHERE n = ?
 -- name: entries
 SELECT id, body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n
 
--- name: bodies
-SELECT body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n
-
--- name: has_odd
-SELECT 1 FROM entries WHERE odd AND n BETWEEN ? AND ? LIMIT 1
+-- Whether one of them is odd, and all of them with commas between: much faster than row after row.
+-- name: joined
+SELECT max(odd), CAST(group_concat(body) AS BLOB)
+  FROM (SELECT odd, body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n)
 
 -- name: bodies_backwards
 SELECT body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n DESC
