@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,28 @@ async def test_a_pydantic_ai_that_looks_at_more_gets_to_see_it(
         assert len(await sessions.save(conversation)) == 2
         assert requests == [1]
         assert (await sessions.info("one")).message_count == 4
+
+
+async def test_a_history_that_sqlite_does_not_join_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    store = LocalStore(tmp_path / "store")
+    connect = store._database._connect
+
+    def limited(*, migrate: bool = False) -> sqlite3.Connection:
+        connection = connect(migrate=migrate)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 20_000)  # a gigabyte otherwise
+        return connection
+
+    monkeypatch.setattr(store._database, "_connect", limited)
+    async with store:
+        sessions = store.sessions("agent")
+        for name, count in ("short", 5), ("long", 60):
+            history = turns(*(f"{name} {number}" for number in range(count)))
+            await sessions.save(Conversation(messages=history, conversation_id=name))
+            details, data = await store.load(sessions._key(name)) or (None, None)
+            assert details is not None
+            assert (data is None) == (name == "long")
+            loaded = await sessions.load(name)
+            assert loaded is not None
+            assert loaded.messages == history

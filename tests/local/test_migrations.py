@@ -145,3 +145,27 @@ async def test_a_migration_that_fails_leaves_the_store_as_it_was(
     assert schema(path) == before
     async with open_store(path.parent) as store:
         assert len(await store.sessions("agent").history("strange")) == len(STRANGE)
+
+
+async def test_heads_and_stale_views_of_a_store_from_before_are_found(tmp_path: Path) -> None:
+    """Views follow, a session goes on, entries are in reach, and what is purged goes, as ever."""
+    root = tmp_path / "store"
+    path = make(root, 5, {"stale": messages.dump(turn("a")), "other": messages.dump(turn("b"))})
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await store.settle(sessions._key("other"))
+        entries = await sessions.load_entries("stale")
+        assert entries is not None
+        fork = await sessions.fork("stale", from_entry=entries[0].id)
+        assert said(fork.messages) == said(turn("a"))[:1]
+        fork.messages += turn("c")
+        await sessions.save(fork)
+        assert {hit.session_id for hit in (await sessions.search("b")).hits} == {"other"}
+        await sessions.purge("other")
+        async for finding in store.check():
+            pytest.fail(finding.explanation)
+    assert file_said(view(root, "agent", "stale")) == said(turn("a"))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM entries").fetchone()[0] == 4
+        stale = "SELECT count(*) FROM sessions WHERE stale = 1 OR line IS NOT head >> 20"
+        assert connection.execute(stale).fetchone()[0] == 0

@@ -20,10 +20,10 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 from .. import messages, queries
@@ -79,32 +79,46 @@ def translated() -> Generator[None]:
 
 
 class _Job:
-    """A function to run in a write transaction, and how to tell who waits for it."""
+    """A function to run in a write transaction, and who waits for it: a future, or a thread."""
 
-    __slots__ = ("after", "done", "durable", "error", "function", "result")
+    __slots__ = ("after", "durable", "error", "function", "result", "waiting")
 
     def __init__(
         self,
         function: Callable[[Connection], Any],
         durable: bool,
-        done: Callable[[], object],
+        waiting: asyncio.Future[Any] | threading.Event,
         after: Callable[[bool], object] | None = None,
     ) -> None:
         self.function = function
         self.durable = durable
-        self.done = done
+        self.waiting = waiting
         self.after = after
         self.result: Any = None
         self.error: Exception | None = None
 
 
-def _settle(future: asyncio.Future[Any], job: _Job) -> None:
-    if future.done():  # its caller was cancelled
-        return
-    if job.error is not None:
-        future.set_exception(job.error)
-    else:
-        future.set_result(job.result)
+def _tell(batch: Sequence[_Job]) -> None:
+    """Tell who waits for jobs; each event loop is woken once."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], _Job]]] = {}
+    for job in batch:
+        if isinstance(job.waiting, threading.Event):
+            job.waiting.set()
+        else:
+            loops.setdefault(job.waiting.get_loop(), []).append((job.waiting, job))
+    for loop, waiting in loops.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(_settle, waiting)
+
+
+def _settle(waiting: Sequence[tuple[asyncio.Future[Any], _Job]]) -> None:
+    for future, job in waiting:
+        if future.done():  # its caller was cancelled
+            continue
+        if job.error is not None:
+            future.set_exception(job.error)
+        else:
+            future.set_result(job.result)
 
 
 class Database:
@@ -338,22 +352,15 @@ class Database:
             StoreError: If it could not be committed. It was not, and is not tried again.
         """
         self.check()
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-
-        def done() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-                loop.call_soon_threadsafe(_settle, future, job)
-
-        job = _Job(function, durable, done, after)
-        self._put(job, is_own=False)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put(_Job(function, durable, future, after), is_own=False)
         return await future
 
     def write_now(self, function: Callable[[Connection], T]) -> T:
         """As `write`, not durable, for a thread of the store's own, which waits."""
         self.check()
         finished = threading.Event()
-        job = _Job(function, False, finished.set)
+        job = _Job(function, False, finished)
         self._put(job, is_own=True)
         finished.wait()
         if job.error is not None:
@@ -380,28 +387,25 @@ class Database:
             batch: list[_Job] = []
             while job is not None:
                 batch.append(job)
-                if len(batch) == BATCH:
+                if len(batch) == BATCH or self._jobs.empty():
                     break
-                try:
-                    job = self._jobs.get_nowait()
-                except Empty:
-                    break
+                job = self._jobs.get()  # nobody else takes from them
             if batch:
                 self._commit(batch)
-                for waited_for in batch:
-                    self._end(waited_for)
+                for ended in batch:
+                    self._follow(ended)
+                _tell(batch)
                 self._committed()
             if job is None:
                 return
 
     @staticmethod
-    def _end(job: _Job) -> None:
+    def _follow(job: _Job) -> None:
         if job.after is not None:
             try:
                 job.after(job.error is None)
             except OSError as error:
                 log.warning("what follows a change could not be done: %s", error)
-        job.done()
 
     def _commit(self, batch: list[_Job]) -> None:
         try:

@@ -34,6 +34,8 @@ class Events:
 
     def wake(self) -> None:
         """Let everyone look for what is new. From any thread."""
+        if not self._listeners:
+            return
         with self._lock:
             listeners = list(self._listeners.items())
         for listener, loop in listeners:

@@ -85,7 +85,8 @@ class Indexing:
 
     def wake(self) -> None:
         """Note that something was written."""
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def _run(self) -> None:
         wait: float | None = None

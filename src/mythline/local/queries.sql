@@ -43,7 +43,7 @@ DELETE FROM entries WHERE n BETWEEN ? AND ?
 -- Whether a living session has the head, or the end of a branch, in part of a line.
 -- name: reached
 SELECT 1 FROM sessions
- WHERE head BETWEEN :low AND :high AND deleted IS NULL AND agent_id = :agent_id
+ WHERE line = :low >> 20 AND head >= :low AND deleted IS NULL AND agent_id = :agent_id
    AND (owner = :owner OR :owner = '' AND shared_id = 1)
 UNION ALL
 SELECT 1 FROM branches JOIN sessions ON sessions.n = branches.session
@@ -59,7 +59,7 @@ SELECT line FROM lines WHERE follows BETWEEN ? AND ? AND follows > 0
 -- or another line needs.
 -- name: last_needed
 SELECT max(needed) FROM (
-  SELECT max(head) AS needed FROM sessions WHERE head BETWEEN :low AND :high
+  SELECT max(head) AS needed FROM sessions WHERE line = :low >> 20
   UNION ALL
   SELECT max(entry) FROM branches WHERE entry BETWEEN :low AND :high
   UNION ALL
@@ -79,7 +79,8 @@ SELECT sessions.*, usage, deferred, metadata,
 -- What an append goes on from.
 -- name: growing
 SELECT n, owner, agent_id, session_id, revision, head, head_id, message_count, body_bytes,
-       opening, preview, pending, view_size, view_mtime, usage, deferred
+       opening, preview, pending, view_size, view_mtime, usage, deferred, forked_from,
+       forked_at, unindexed, stale
   FROM sessions JOIN session_state USING (n)
  WHERE owner = ? AND agent_id = ? AND session_id = ? AND deleted IS NULL
 
@@ -192,16 +193,23 @@ INSERT INTO session_state (n, metadata) VALUES (?, ?)
 
 -- name: set_history
 UPDATE sessions
-   SET revision = :revision, described = NULL, head = :head, head_id = :head_id,
+   SET revision = :revision, described = NULL, head = :head, line = :head >> 20, head_id = :head_id,
        message_count = :message_count, body_bytes = :body_bytes, updated = :updated,
        opening = :opening, preview = :preview, forked_from = :forked_from,
-       forked_at = :forked_at, unindexed = 1
+       forked_at = :forked_at, unindexed = 1, stale = :head IS NOT view_head
  WHERE n = :n
 
+-- On the same line; `grow` where what follows a save is marked as due already.
 -- name: grow
 UPDATE sessions
    SET revision = ?, described = NULL, head = ?, head_id = ?, message_count = ?, body_bytes = ?,
-       updated = ?, preview = ?, unindexed = 1
+       updated = ?, preview = ?
+ WHERE n = ?
+
+-- name: grow_and_mark
+UPDATE sessions
+   SET revision = ?, described = NULL, head = ?, head_id = ?, message_count = ?, body_bytes = ?,
+       updated = ?, preview = ?, unindexed = 1, stale = 1
  WHERE n = ?
 
 -- name: set_opening
@@ -285,7 +293,7 @@ SELECT 1 FROM sessions WHERE n = ? AND deleted IS NOT NULL
 -- name: restore
 UPDATE sessions
    SET deleted = NULL, view_lost = 0, pending = 0, session_id = ?,
-       view_head = NULL, view_count = NULL, view_size = NULL, view_mtime = NULL
+       view_head = NULL, view_count = NULL, view_size = NULL, view_mtime = NULL, stale = 1
  WHERE n = ?
 
 -- name: drop_session
@@ -307,17 +315,19 @@ VALUES (?, ?, ?, ?, ?, ?, ?)
 
 -- name: stale
 SELECT n FROM sessions
- WHERE deleted IS NULL AND pending = 0 AND head IS NOT view_head
+ WHERE stale = 1 AND deleted IS NULL AND pending = 0
  LIMIT ?
 
 -- name: set_view
 UPDATE sessions
-   SET view_head = ?, view_count = ?, view_size = ?, view_mtime = ?, pending = 0
- WHERE n = ?
+   SET view_head = ?1, view_count = ?2, view_size = ?3, view_mtime = ?4, pending = 0,
+       stale = head IS NOT ?1
+ WHERE n = ?5
 
 -- name: forget_view
 UPDATE sessions
-   SET view_head = NULL, view_count = NULL, view_size = NULL, view_mtime = NULL, pending = 0
+   SET view_head = NULL, view_count = NULL, view_size = NULL, view_mtime = NULL, pending = 0,
+       stale = 1
  WHERE n = ?
 
 -- name: set_pending
@@ -370,8 +380,7 @@ DELETE FROM branches WHERE session = ? AND entry = ?
 SELECT count(*), coalesce(sum(length(body)), 0) FROM entries
  WHERE n > coalesce((
    SELECT max(needed) FROM (
-     SELECT max(head) AS needed FROM sessions
-      WHERE head BETWEEN entries.n >> 20 << 20 AND entries.n | 1048575
+     SELECT max(head) AS needed FROM sessions WHERE line = entries.n >> 20
      UNION ALL
      SELECT max(entry) FROM branches
       WHERE entry BETWEEN entries.n >> 20 << 20 AND entries.n | 1048575
@@ -564,8 +573,8 @@ WITH RECURSIVE part (low, high) AS (
    WHERE follows BETWEEN low AND high AND follows > 0
 )
 SELECT 1 AS is_current, agent_id, session_id, title, opening, created, updated, n
-  FROM part CROSS JOIN sessions INDEXED BY sessions_head
- WHERE head BETWEEN low AND high AND deleted IS NULL AND owner = :owner
+  FROM part CROSS JOIN sessions INDEXED BY sessions_line
+ WHERE sessions.line = low >> 20 AND head >= low AND deleted IS NULL AND owner = :owner
    AND (:archived IS NULL OR archived = :archived)
    AND (:tag IS NULL OR EXISTS (SELECT 1 FROM tags WHERE tag = :tag AND session = n))
 UNION ALL

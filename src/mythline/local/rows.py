@@ -195,7 +195,21 @@ def grow(
     updated: int,
     added: Sequence[bytes],
 ) -> int:
-    """As `move`, where the history only gets longer by the bodies `added`."""
+    """As `move`, where the history only gets longer by the bodies `added`.
+
+    It leaves indexes alone that need no change: each is a page more to write.
+    """
+    if head >> lines.SHIFT != row["head"] >> lines.SHIFT:
+        return move(
+            connection,
+            row,
+            head,
+            head_id=head_id,
+            revision=revision,
+            updated=updated,
+            added=added,
+            noted="appended",
+        )
     size: int = row["body_bytes"] + sum(map(len, added))
     values = (
         revision,
@@ -207,7 +221,8 @@ def grow(
         _preview(reversed(added)) or row["preview"],
         row["n"],
     )
-    connection.execute(SQL["grow"], values)
+    is_marked = row["unindexed"] and row["stale"]
+    connection.execute(SQL["grow" if is_marked else "grow_and_mark"], values)
     if not row["opening"] and (opening := _opening(added)):  # in an index, unlike the rest
         connection.execute(SQL["set_opening"], (opening, row["n"]))
     note(connection, row, "appended", revision)
