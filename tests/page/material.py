@@ -21,7 +21,7 @@ _DAY = 86_400_000_000  # microseconds
 
 _TOPICS = (
     "the keepers of Shadowglen|a trade route over the northern pass|why the lighthouse went dark|"
-    "names for a harbour town|a villain who is right about one thing|the calendar of the river folk|"
+    "names for a harbour town|a villain who is right once|the calendar of the river folk|"
     "how bread is baked in the citadel|a map of the drowned quarter|songs of the salt miners|"
     "the treaty of the two bridges|an heir nobody wanted|what the astronomers hid|"
     "a winter without wolves|the ferryman's debts|letters from the southern front"
@@ -115,7 +115,7 @@ def binary(data: bytes, media_type: str, **more: Any) -> dict[str, Any]:
     return {"data": encoded, "media_type": media_type, "kind": "binary", **more}
 
 
-MARKDOWN = """Shadowglen lies in the north of **Teldrassil**, in a bowl of old trees. What the sources \
+MARKDOWN = """Shadowglen lies in the north of **Teldrassil**, in a bowl of old trees. The sources \
 agree on:
 
 1. The *keepers* settled there after the long war.

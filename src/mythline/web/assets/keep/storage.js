@@ -82,7 +82,7 @@ async function showSizes(section) {
               h("th", { scope: "row" }, h("a", { href: address({ agent: agent.agent_id, session: "", entry: "", at: "", show: "" }), "data-here": true }, agent.agent_id)),
               h("td", null, count(agent.session_count)),
               h("td", null, size(bytes)),
-              h("td", { class: "share" }, h("meter", { max: most, value: bytes, "aria-label": `${agent.agent_id}: ${size(bytes)}` })),
+              h("td", { class: "share" }, share(bytes / most)),
             ),
           ),
         ),
@@ -92,6 +92,13 @@ async function showSizes(section) {
   } catch (error) {
     fill(section, h("h3", null, "Agents"), h("p", { role: "alert" }, told(error)));
   }
+}
+
+/** @param {number} part of the largest */
+function share(part) {
+  const bar = h("span", { class: "part" });
+  bar.style.width = `${Math.max(1, 100 * part)}%`;
+  return bar;
 }
 
 /** @param {HTMLElement} section */
@@ -112,7 +119,7 @@ async function showRetention(section) {
       h("p", null, days === null ? "Deleted sessions stay in the trash until you purge them." : days === 0 ? "Deleted sessions are gone at once." : `Deleted sessions can be restored for ${several(days, "day")}.`),
       schedule
         ? h("p", null, `Every ${schedule.every}, the server moves to the trash what is ${bounds.filter(Boolean).join(", or ")}. Pinned sessions stay.${schedule.next_run ? ` Next ${ahead(schedule.next_run)}: ${several(would, "session")}.` : ""}`)
-        : h("p", null, "The server prunes nothing by itself. MYTHLINE_PRUNE_OLDER_THAN, for one, makes it."),
+        : h("p", null, "The server prunes nothing by itself. Start it with MYTHLINE_PRUNE_OLDER_THAN=90d, say, to have it do so."),
       last && h("p", null, `The last time, ${whole(last.started)}, it moved ${several(last.pruned, "session")} (${size(last.bytes)}).${last.error ? ` ${last.error}` : ""}`),
     );
   } catch (error) {

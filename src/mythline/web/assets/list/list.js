@@ -55,12 +55,12 @@ export class SessionList {
     this.what = "";
     this.stop = "";
     this.controller = new AbortController();
-    /** @type {Set<string>} */
-    this.changed = new Set();
+    /** What happened last, by session. @type {Map<string, string>} */
+    this.changed = new Map();
     this.refreshSoon = calm(150, () => void this.refresh());
     onEvent((event) => {
-      if (event.type === "reset") this.changed.add("");
-      else if (event.agent_id === here().agent && event.session_id) this.changed.add(event.session_id);
+      if (event.type === "reset") this.changed.set("", event.type);
+      else if (event.agent_id === here().agent && event.session_id) this.changed.set(event.session_id, event.type);
       else return;
       this.refreshSoon();
     });
@@ -169,7 +169,8 @@ export class SessionList {
 
   /** Look at what changed since. */
   async refresh() {
-    const ids = [...this.changed];
+    const changed = new Map(this.changed);
+    const ids = [...changed.keys()];
     this.changed.clear();
     const place = here();
     if (!place.agent || !ids.length) return;
@@ -178,9 +179,11 @@ export class SessionList {
       return;
     }
     const what = this.what;
-    const found = await Promise.all(ids.map((id) => lookUp(place.agent, id)));
+    const found = await Promise.all(
+      ids.map((id) => (/^(?:deleted|purged)$/.test(changed.get(id) ?? "") ? null : lookUp(place.agent, id))),
+    );
     if (what !== this.what || this.isLoading) {
-      for (const id of ids) this.changed.add(id);
+      for (const [id, type] of changed) this.changed.set(id, type);
       if (what === this.what) this.refreshSoon();
       return;
     }

@@ -35,6 +35,7 @@ export class SessionView {
     this.branches = [];
     this.run = 0;
     this.isGone = false;
+    this.loading = Promise.resolve();
     this.header = new Header({
       onInfo: (info) => this.know(info),
       reload: () => void this.load(here()),
@@ -50,6 +51,7 @@ export class SessionView {
       agent: options.agent,
       info: () => this.info,
       refresh: () => this.refresh(),
+      opened: () => this.loading,
     });
     this.notice = h("div", { class: "notices" });
     this.body = h("div", { class: "body" }, this.transcript.element, this.transcript.jump);
@@ -65,7 +67,7 @@ export class SessionView {
   onPlace(place, before) {
     const isSame =
       place.agent === before.agent && place.session === before.session && place.at === before.at;
-    if (!isSame) void this.load(place);
+    if (!isSame) this.loading = this.load(place);
     else if (place.session && place.entry && place.entry !== before.entry) {
       if (!this.transcript.reveal(place.entry)) void this.load(place);
     } else if (!place.session && place.within !== before.within) this.showNone();
@@ -128,7 +130,7 @@ export class SessionView {
     const waiting = new Set([...(waits?.approvals ?? []), ...(waits?.calls ?? [])].map((each) => each.tool_call_id));
     this.transcript.know({ waiting, branches: this.branches });
     fill(this.notice, here().at ? looking(info, here().at) : null);
-    if (!this.transcript.list.childElementCount) this.showEmpty();
+    if (!this.transcript.list.childElementCount && !this.chat.running) this.showEmpty();
     this.chat.know(info);
   }
 
@@ -158,6 +160,7 @@ export class SessionView {
     this.transcript.newer.textContent = "";
     this.transcript.jump.hidden = true;
     this.chat.know(null);
+    this.chat.arrive(true);
     const agent = this.options.agent();
     this.transcript.older.replaceChildren(
       !place.agent
@@ -171,9 +174,12 @@ export class SessionView {
               null,
               place.within === "trash"
                 ? "What is deleted waits here. Open the others to read, or restore what you miss."
-                : "Choose a session, or start a new one.",
+                : agent?.runnable
+                  ? "Write a message to start a session, or choose one."
+                  : "Choose a session, or start a new one.",
             ),
             agent &&
+              !agent.runnable &&
               place.within !== "trash" &&
               h("button", { type: "button", class: "main", onclick: () => void create(place.agent) }, "New session"),
           ),
@@ -231,6 +237,7 @@ export class SessionView {
 
   /** Look at what happened to the session. */
   async refresh() {
+    if (this.chat.running) return; // its end comes here again
     const happened = new Set(this.happened);
     this.happened.clear();
     const place = here();

@@ -22,7 +22,8 @@ export class Transcript {
     this.older = h("div", { class: "edge" });
     this.list = h("div", { class: "items" });
     this.newer = h("div", { class: "edge" });
-    this.column = h("div", { class: "column" }, this.older, this.list, this.newer);
+    this.coming = h("div", { class: "items" });
+    this.column = h("div", { class: "column" }, this.older, this.list, this.newer, this.coming);
     this.element = h(
       "section",
       { class: "transcript", tabindex: 0, "aria-label": "Transcript" },
@@ -71,6 +72,7 @@ export class Transcript {
    * @returns {Promise<boolean>} whether the entry is there, or none was asked for
    */
   async load(agent, session, where) {
+    const isSame = agent === this.agent && session === this.session;
     Object.assign(this, { agent, session, at: where.at ?? "" });
     this.run += 1;
     const { run } = this;
@@ -79,6 +81,7 @@ export class Transcript {
       const [page, isFound] = await this.start(where.entry ?? "");
       if (run !== this.run) return true;
       this.list.replaceChildren();
+      if (!isSame) this.coming.replaceChildren();
       this.hasBefore = page.has_before;
       this.hasAfter = page.has_after;
       this.add(page, "end");
@@ -271,6 +274,18 @@ export class Transcript {
       if (run === this.run) this.isLoading = false;
     }
     if (run === this.run && this.list.childElementCount) this.onScroll();
+  }
+
+  /** Show a turn that isn't stored yet, below the rest. @param {HTMLElement} pending */
+  begin(pending) {
+    this.older.replaceChildren(this.hasBefore ? "Loading…" : "");
+    this.coming.replaceChildren(pending);
+    this.scrollToEnd();
+  }
+
+  /** Something came: stay at the end, if one was there. */
+  follow() {
+    if (this.isAtEnd) this.scrollToEnd();
   }
 
   scrollToEnd() {

@@ -18,7 +18,7 @@ export function openDialog(title, content, options = {}) {
       : h(
           "header",
           null,
-          h("h2", null, title),
+          h("h2", { tabindex: -1, autofocus: true }, title),
           iconButton("close", "Close", () => dialog.close()),
         ),
     h("div", { class: "inside" }, content),

@@ -1,0 +1,40 @@
+// Server-sent events of an answer to POST, which the browser's EventSource can't send.
+
+/**
+ * The events of a stream, each with its name and its data as JSON.
+ * @param {Response} response
+ * @returns {AsyncGenerator<{ event: string, data: any }>}
+ */
+export async function* eventsOf(response) {
+  if (!response.body) return;
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      const blocks = (rest + value).replace(/\r\n?/g, "\n").split("\n\n");
+      rest = blocks.pop() ?? "";
+      for (const block of blocks) {
+        const event = parsed(block);
+        if (event) yield event;
+      }
+    }
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}
+
+/** @param {string} block */
+function parsed(block) {
+  let event = "message";
+  /** @type {string[]} */
+  const data = [];
+  for (const line of block.split("\n")) {
+    const [, name, value] = /^([a-z]+): ?(.*)$/.exec(line) ?? [];
+    if (name === "event") event = value;
+    else if (name === "data") data.push(value);
+  }
+  const text = data.join("\n");
+  return text && text !== "[DONE]" ? { event, data: JSON.parse(text) } : null;
+}
