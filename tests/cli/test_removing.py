@@ -180,3 +180,14 @@ def test_prune_shows_what_it_asks_about(folder: Path):
     assert len(listed(folder)) == 6
     assert terminal("prune", "--keep", "1", "--store", folder, answer="y").code == 0
     assert len(listed(folder)) == 2
+
+
+@pytest.mark.parametrize("words", [("delete", "--permanent"), ("purge",)])
+def test_what_goes_for_good_unasked_is_named_whole(words: tuple[str, ...], folder: Path):
+    verb, *options = words
+    if verb == "purge":
+        invoke("delete", "draft", "--yes", "--store", folder)
+    refused = invoke(verb, "dra", *options, "--yes", "--store", folder)
+    assert refused.code == 1
+    assert "'draft'" in refused.err
+    assert invoke(verb, "draft", *options, "--yes", "--store", folder).code == 0

@@ -13,7 +13,7 @@ from ..errors import InvalidInput, MythlineError, SessionNotFound
 from .asking import confirm, progress
 from .options import DeletedArgument, SessionsArgument, YesOption
 from .output import note, number, plain, print_json, print_line, print_table, size, when
-from .place import Place, Refused
+from .place import LATEST, Place, Refused
 from .texts import parse_size
 from .verbs import verb
 
@@ -54,7 +54,8 @@ async def delete(
             raise SessionNotFound(found.session_id)
         return "purged" if for_good else "deleted"
 
-    results = await _each(place, sessions or [], place.find, one, "Deleting", how, yes=yes)
+    find = _unmistakable(place.find) if for_good and yes else place.find
+    results = await _each(place, sessions or [], find, one, "Deleting", how, yes=yes)
     _report(place, results)
 
 
@@ -135,7 +136,8 @@ async def purge(
         await place.store.delete(place.key(found), permanent=True)
         return "purged"
 
-    results = await _each(place, sessions or [], place.find_deleted, one, "Purging", how, yes=yes)
+    find = _unmistakable(place.find_deleted) if yes else place.find_deleted
+    results = await _each(place, sessions or [], find, one, "Purging", how, yes=yes)
     _report(place, results)
 
 
@@ -144,10 +146,31 @@ def _check_chosen(sessions: Sequence[str] | None, everything: bool) -> None:
         raise InvalidInput("Name sessions, or say --all; one of the two.")
 
 
+Find = Callable[[str], Awaitable["SessionInfo"]]
+
+
+def _unmistakable(find: Find) -> Find:
+    """Only whole ids, where nobody is asked and nothing comes back.
+
+    The same command again would take another session, if one is left that begins so.
+    """
+
+    async def whole(text: str) -> SessionInfo:
+        info = await find(text)
+        if text not in (info.session_id, LATEST):
+            raise Refused(
+                f"{text!r} is the start of {info.session_id!r}. With --yes, what goes for good "
+                "is named by its whole id."
+            )
+        return info
+
+    return whole
+
+
 async def _each(
     place: Place,
     texts: Sequence[str],
-    find: Callable[[str], Awaitable[SessionInfo]],
+    find: Find,
     do: Callable[[SessionInfo], Awaitable[str]],
     doing: str,
     question: str | None = None,
