@@ -322,9 +322,9 @@ export class Chat {
     if (wrong) toast(wrong, { isError: true });
     if (here().session !== session) return;
     await this.settled(controller.signal.aborted);
+    if (hidden.length) await this.transcript.reload().catch(tellError);
     await this.options.refresh();
     pending.element.remove();
-    if (hidden.length) await this.transcript.reload().catch(tellError);
     this.tellIfBranched(entries);
   }
 

@@ -23,7 +23,7 @@ export function attached(attachment, of) {
     if (PICTURES.test(type ?? "")) {
       return h(
         "a",
-        { class: "picture", href: path, target: "_blank", rel: "noopener" },
+        { class: "picture", "aria-label": `Open the picture ${name ?? ""}`.trim(), href: path, target: "_blank", rel: "noopener" },
         h("img", { src: path, loading: "lazy", alt: name ? `Picture ${name}` : "Picture" }),
       );
     }

@@ -189,9 +189,10 @@ export class Header {
   }
 
   remove() {
-    if (!this.info) return;
-    this.acts.leave([this.info.session_id]);
-    void remove([this.info]);
+    const { info } = this;
+    if (!info) return;
+    this.acts.leave([info.session_id]); // now there is another one here
+    void remove([info]);
   }
 
   archive() {

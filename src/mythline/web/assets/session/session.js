@@ -231,6 +231,7 @@ export class SessionView {
     const place = here();
     const isThis = event.agent_id === place.agent && event.session_id === place.session;
     if (!place.session || (!isThis && event.type !== "reset")) return;
+    this.happened.delete(event.type); // the last is at the end
     this.happened.add(event.type);
     this.refreshSoon();
   }
@@ -242,6 +243,11 @@ export class SessionView {
     this.happened.clear();
     const place = here();
     const { run } = this;
+    const last = [...happened].at(-1) ?? "";
+    if (last === "deleted" || last === "purged") {
+      this.gone(place);
+      return;
+    }
     if (!this.info) {
       if (happened.has("created") || happened.has("restored")) void this.load(place);
       return;

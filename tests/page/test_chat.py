@@ -1,0 +1,135 @@
+"""Talking with an agent: what comes is shown, what is stopped is kept, what waits is answered."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.page.conftest import Look
+from tests.page.test_doing import until
+
+HOME = "?agent=companion"
+
+
+@pytest.fixture
+def page(look: Look) -> Any:
+    page = look.open(HOME)
+    page.get_by_label("Message", exact=True).wait_for()
+    return page
+
+
+def say(page: Any, text: str) -> None:
+    page.get_by_label("Message", exact=True).fill(text)
+    page.keyboard.press("Enter")
+
+
+def answered(page: Any, text: str) -> None:
+    """Wait for an answer that is stored."""
+    page.locator(".items > .item.assistant", has_text=text).last.wait_for()
+    page.locator(".pending").wait_for(state="detached")
+
+
+def test_a_first_message_makes_a_session(page: Any):
+    say(page, "hello")
+    answered(page, "You said hello to me.")
+    page.wait_for_url(re.compile("session="))
+    assert page.locator(".item.assistant strong").inner_text() == "hello"
+    assert page.locator("details.thinking").count() == 1
+    assert page.locator("h1").inner_text() == "hello"
+
+
+def test_an_answer_is_stopped_and_kept_also_over_a_reload(page: Any, look: Look):
+    say(page, "wait for it")
+    page.locator(".pending", has_text="You said **wait for it**").wait_for()
+    page.keyboard.press("Escape")
+    answered(page, "You said wait for it")
+    assert page.locator(".facts .badge").inner_text() == "Interrupted"
+    say(page, "wait again")
+    page.locator(".pending", has_text="You said **wait again**").wait_for()
+    look.expected = ("ERR_",)
+    page.reload()
+    answered(page, "You said wait again")
+    assert page.locator(".items > .item.user").count() == 2
+
+
+def test_a_prompt_is_edited_and_answered_again(page: Any, api: httpx.Client):
+    say(page, "one")
+    answered(page, "You said one")
+    say(page, "two")
+    answered(page, "You said two")
+    page.keyboard.press("ArrowUp")
+    page.get_by_text("You write this prompt anew.").wait_for()
+    assert page.get_by_label("Message", exact=True).input_value() == "two"
+    say(page, "three")
+    answered(page, "You said three")
+    page.get_by_role("button", name="1 branch", exact=True).wait_for()
+    assert page.locator(".items > .item.user").all_inner_texts()[1].startswith("three")
+    page.locator(".item.assistant").last.get_by_label("Answer again").click()
+    page.get_by_role("button", name="2 branches", exact=True).wait_for()
+    answered(page, "You said three")
+    assert page.locator(".items > .item.user").count() == 2
+
+
+def test_a_call_is_allowed_or_denied(page: Any):
+    say(page, "delete chapter 3")
+    page.get_by_text("May the agent call").wait_for()
+    page.reload()
+    page.get_by_text("May the agent call").wait_for()
+    assert page.locator(".fold.waits .state").inner_text() == "Waiting for approval"
+    assert not page.get_by_label("Message", exact=True).is_visible()
+    page.get_by_label("Allow").check()
+    page.get_by_role("button", name="Go on").click()
+    answered(page, "The tool said: deleted 3")
+    say(page, "delete it again")
+    page.get_by_label("Deny").check()
+    page.get_by_label("Why delete_chapter is denied").fill("Too much.")
+    page.get_by_role("button", name="Go on").click()
+    answered(page, "The tool said: Too much.")
+    assert page.locator(".fold.tool-call .state").last.inner_text() == "Denied"
+
+
+def test_an_agent_that_fails_is_told_and_what_came_is_kept(page: Any):
+    say(page, "fail now")
+    page.locator(".toast.wrong").wait_for()
+    assert "secret" not in page.locator(".toast.wrong").inner_text()
+    answered(page, "You said fail now")
+    assert page.locator(".items > .item.user").count() == 1
+
+
+def test_another_turn_that_came_first_makes_this_one_a_branch(
+    page: Any, api: httpx.Client, folder: Path
+):
+    say(page, "one")
+    answered(page, "You said one")
+    path = f"agents/companion/sessions/{re.findall('session=([^&#]+)', page.url)[0]}"
+    say(page, "wait for the other")
+    page.locator(".pending", has_text="You said").wait_for()
+    turn = [{"kind": "request", "parts": [{"part_kind": "user-prompt", "content": "I was first"}]}]
+    assert api.post(f"{path}/messages", json={"messages": turn}).status_code == 201
+    try:
+        (folder / "go").touch()
+        page.get_by_text("Your turn is kept as a branch.").wait_for()
+    finally:
+        (folder / "go").unlink()
+    page.locator(".items > .item", has_text="I was first").wait_for()
+    page.get_by_role("button", name="Show it").click()
+    page.locator(".items > .item", has_text="wait for the other").first.wait_for()
+
+
+def test_what_is_written_but_not_sent_outlives_a_reload(page: Any):
+    say(page, "hello")
+    answered(page, "You said hello")
+    field = page.get_by_label("Message", exact=True)
+    field.fill("half a thou")
+    page.reload()
+    until(page, lambda: field.input_value() == "half a thou")
+
+
+def test_an_agent_that_is_not_mounted_has_no_message_field(look: Look):
+    page = look.open("?agent=story_researcher&session=rich")
+    page.locator(".item").first.wait_for()
+    assert not page.get_by_label("Message", exact=True).is_visible()

@@ -1,0 +1,274 @@
+"""What one sees: the list, a transcript, a search; and that it stays true while others work."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.page.conftest import Look
+from tests.page.material import AGENT, MANY, prompt, reply
+
+HOME = f"?agent={AGENT}"
+PATH = f"agents/{AGENT}/sessions"
+
+
+def at(session: str, more: str = "") -> str:
+    return f"{HOME}&session={session}{more}"
+
+
+def rows(page: Any) -> Any:
+    return page.locator("li.row")
+
+
+# The list
+
+
+def test_the_list_is_grouped_by_day_with_pinned_ones_on_top(look: Look):
+    page = look.open(HOME)
+    rows(page).first.wait_for()
+    days = page.locator("li.day").all_inner_texts()
+    assert days[:2] == ["Pinned", "Today"]
+    assert rows(page).first.locator(".mark").get_attribute("title") == "Pinned"
+    assert "10,0" in page.locator(".total").inner_text()
+
+
+def test_without_an_agent_the_one_used_last_is_shown(look: Look):
+    look.open()
+    look.page.wait_for_url(re.compile(r"\?agent=\w+"))
+
+
+def test_thousands_of_sessions_scroll_with_few_elements(look: Look):
+    page = look.open(HOME)
+    rows(page).first.wait_for()
+    scroller = page.locator(".scroller")
+    deepest = 0
+    for _ in range(60):
+        scroller.evaluate("element => { element.scrollTop = element.scrollHeight }")
+        page.wait_for_timeout(10)
+        assert rows(page).count() < 60
+        last = rows(page).last.get_attribute("aria-posinset") or "0"
+        deepest = max(deepest, int(last))
+        if deepest >= MANY:
+            break
+    assert deepest >= MANY
+    tops = page.evaluate(
+        "[...document.querySelectorAll('li.row')].map(e => e.getBoundingClientRect().top)"
+    )
+    assert tops == sorted(tops)
+
+
+def test_the_list_can_be_filtered_by_title_tag_and_order(look: Look):
+    page = look.open(HOME)
+    page.get_by_label("Filter the list by title").fill("northern pass")
+    page.wait_for_url(re.compile("q=northern"))
+    page.get_by_text("The whole of the river folk").wait_for(state="detached")
+    assert all("northern pass" in title for title in rows(page).locator(".title").all_inner_texts())
+    look.open(f"{HOME}&tag=maps")
+    page.locator(".chips .tag").wait_for()
+    rows(page).first.wait_for()
+    assert all("maps" in each for each in rows(page).locator(".last").all_inner_texts())
+    page.get_by_label("Not only the tag maps").click()
+    page.locator("li.day", has_text="Pinned").wait_for()
+    page.get_by_label("Order and tags").click()
+    page.get_by_role("menuitemradio", name="By title, A to Z").click()
+    page.wait_for_url(re.compile("order=title"))
+    look.open(f"{HOME}&q=nothing-has-this")
+    page.get_by_role("link", name="Show all").click()
+    rows(page).first.wait_for()
+
+
+def test_the_list_by_keyboard(look: Look):
+    page = look.open(HOME)
+    rows(page).first.wait_for()
+    page.keyboard.press("g")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    held = page.evaluate("document.activeElement.closest('li').getAttribute('aria-posinset')")
+    assert held == "3"
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("session="))
+    page.locator(".item").first.wait_for()
+    for _ in range(12):
+        page.keyboard.press("PageDown")
+    place = page.evaluate("document.activeElement.closest('li').getAttribute('aria-posinset')")
+    assert int(place) > 40
+
+
+# A transcript
+
+
+def test_a_session_shows_all_that_was_said(look: Look):
+    page = look.open(at("rich"))
+    page.get_by_role("heading", name="Who are the keepers").wait_for()
+    page.locator(".prose table").wait_for()
+    assert page.locator(".code .c-word").count() > 3
+    assert page.locator(".facts .badge").all_inner_texts() == ["Interrupted"]
+    call = page.locator("details.tool-call").first
+    assert not call.evaluate("element => element.open")
+    call.locator("summary").click()
+    text = call.inner_text()
+    assert '"query": "keepers"' in text
+    assert '"chapter": 3' in text
+    denied = page.locator("details.tool-call").nth(1)
+    assert denied.locator(".state").inner_text() == "Denied"
+    assert page.locator("details.thinking").count() == 1
+    image = page.locator(".picture img")
+    image.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('.picture img').naturalWidth === 320")
+
+
+def test_a_picture_of_another_host_is_loaded_when_it_is_asked_for(look: Look):
+    page = look.open(at("rich"))
+    button = page.get_by_role("button", name="Show the picture from example.com")
+    button.wait_for()
+    assert not [url for url in look.asked if "example.com" in url]
+    page.context.route("https://example.com/**", lambda route: route.abort())
+    with page.expect_request("https://example.com/map.png"):
+        button.click()
+    look.asked = [url for url in look.asked if not url.startswith("https://example.com")]
+    look.expected = ("ERR_FAILED",)
+
+
+def test_a_long_session_begins_at_its_end_and_goes_back(look: Look):
+    page = look.open(at("long"))
+    page.get_by_text("Verse 399: the river").first.wait_for()
+    items = page.locator(".transcript .item")
+    assert items.count() < 150
+    assert page.get_by_text("Verse 399, please.").is_visible()
+    for _ in range(40):
+        page.locator(".transcript").evaluate("element => { element.scrollTop = 0 }")
+        page.wait_for_timeout(40)
+        if items.count() == 800:
+            break
+    page.get_by_text("Verse 0, please.").wait_for()
+    assert items.count() == 800
+    page.get_by_role("button", name="To the end").click()
+    assert page.get_by_text("Verse 399: the river carries").last.is_visible()
+
+
+def test_a_link_leads_to_a_message_in_the_middle(look: Look, api: httpx.Client):
+    messages = api.get(f"{PATH}/long?limit=500").json()["messages"]
+    wanted = messages[0]
+    page = look.open(at("long", f"#{wanted['entry_id']}"))
+    target = page.locator(".item.target")
+    target.wait_for()
+    assert target.locator(".prose").inner_text() == wanted["content"]
+    assert target.evaluate("e => Math.abs(e.getBoundingClientRect().top - 90) < 160")
+    page.get_by_role("button", name="To the end").click()
+    page.get_by_text("Verse 399, please.").wait_for()
+
+
+def test_what_is_not_there_says_what_to_do(look: Look):
+    look.expected = ("404",)
+    page = look.open(at("never-was"))
+    page.get_by_text("This session isn't here").wait_for()
+    page.get_by_role("link", name="Open the trash").click()
+    page.wait_for_url(re.compile("in=trash"))
+
+
+# Search
+
+
+def test_a_search_by_keyboard_opens_at_the_hit(look: Look):
+    page = look.open(HOME)
+    rows(page).first.wait_for()
+    page.keyboard.press("/")
+    page.get_by_role("combobox", name="Search in titles").wait_for()
+    page.keyboard.type('"carries what the hills" 217')
+    page.locator("#found mark").first.wait_for()
+    assert "find=" in page.url
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    page.locator(".item.target").wait_for()
+    assert "217" in page.locator(".item.target").inner_text()
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox", name="Search in titles").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("combobox", name="Search in titles").wait_for(state="detached")
+    assert "find=" not in page.url
+
+
+def test_a_hit_in_a_branch_is_shown_as_one(look: Look):
+    page = look.open(f"{HOME}&find=never+lit")
+    page.get_by_text("in a branch").wait_for()
+    page.keyboard.press("Enter")
+    page.get_by_text("You are looking at a branch.").wait_for()
+    page.get_by_text("The keeper never lit it at all.").last.wait_for()
+    page.get_by_role("link", name="Back to the history").click()
+    page.locator(".item", has_text="Somebody waits below.").wait_for()
+
+
+# Live
+
+
+def test_what_happens_elsewhere_appears(look: Look, api: httpx.Client, session: str):
+    page = look.open(at(session))
+    page.locator(".item.assistant").wait_for()
+    other = look.open(HOME, look.tab())
+    rows(other).first.wait_for()
+    assert api.patch(f"{PATH}/{session}", json={"title": "Renamed there"}).status_code == 200
+    page.get_by_role("heading", name="Renamed there").wait_for()
+    rows(other).get_by_text("Renamed there").wait_for()
+    more = [prompt("More?"), reply("More was said.")]
+    assert api.post(f"{PATH}/{session}/messages", json={"messages": more}).status_code == 201
+    page.locator(".item.assistant", has_text="More was said.").wait_for()
+    rows(other).get_by_text("More was said.").wait_for()
+    assert page.locator(".item").count() == 4
+    made = api.post(f"{PATH}/create", json={"title": "Made there"}).json()["session_id"]
+    rows(page).get_by_text("Made there").wait_for()
+    assert api.delete(f"{PATH}/{made}").status_code == 200
+    rows(page).get_by_text("Made there").wait_for(state="detached")
+    look.expected = ("404",)
+    assert api.delete(f"{PATH}/{session}").status_code == 200
+    page.get_by_text("This session was deleted.").wait_for()
+    page.get_by_role("button", name="Restore it").click()
+    rows(page).get_by_text("Renamed there").wait_for()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_state_has_an_address(look: Look, width: int):
+    page = look.page
+    page.set_viewport_size({"width": width, "height": 800})
+    look.open(at("branched"))
+    page.locator(".item").first.wait_for()
+    page.keyboard.press("b")
+    page.get_by_role("link", name="The keeper never lit it").click()
+    page.get_by_text("You are looking at a branch.").wait_for()
+    address = page.url
+    page.go_back()
+    page.locator(".item", has_text="Somebody waits below.").wait_for()
+    page.goto(address)
+    page.locator(".item", has_text="never lit it").wait_for()
+
+
+def test_on_a_narrow_screen_the_list_or_a_session_is_shown(look: Look):
+    page = look.page
+    page.set_viewport_size({"width": 390, "height": 800})
+    look.open(f"{HOME}&q=endings")
+    rows(page).first.wait_for()
+    assert not page.locator("main").is_visible()
+    rows(page).get_by_text("Two endings").click()
+    page.locator(".item").first.wait_for()
+    assert not page.locator("#sidebar").is_visible()
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 390
+    page.get_by_role("button", name="Sessions").click()
+    assert page.locator("#sidebar").is_visible()
+
+
+def test_the_theme_is_the_systems_or_chosen(look: Look):
+    page = look.open(HOME)
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(colour)
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(colour)
+    assert light != dark
+    page.get_by_label("Theme").click()
+    page.get_by_role("menuitemradio", name="Light").click()
+    assert page.evaluate(colour) == light
+    page.reload()
+    assert page.evaluate(colour) == light
