@@ -46,9 +46,11 @@ teller = Agent(FunctionModel(whole, stream_function=stream), name="teller")
 
 
 @contextlib.contextmanager
-def serving(folder: Path, kind: str, *arguments: str, workers: int = 1) -> Generator[str]:
+def serving(
+    folder: Path, kind: str, *arguments: str, workers: int = 1, source: str = AGENTS
+) -> Generator[str]:
     """A server of `kind` over `folder/store`, with the agent `teller`; its address."""
-    (folder / "my_agents.py").write_text(AGENTS)
+    (folder / "my_agents.py").write_text(source)
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = str(found.getsockname()[1])
     command = {

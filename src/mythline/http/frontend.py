@@ -1,13 +1,15 @@
 """A stored history in the shape of a front end's protocol, so that it shows a resumed session.
 
-A message has the id of its entry. Sent back to `/chat` or `/ag-ui`, it names that entry. System
-prompts are the server's, and not shown.
+A message has the id of its entry. Sent back to `/chat` or `/ag-ui`, it names that entry. An answer
+with tools is several entries, and in the Vercel AI protocol one message, which has the id of the
+first. System prompts are the server's, and not shown.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ag_ui.core import AssistantMessage, UserMessage
 from pydantic_ai.conversation_store import ConversationEntry
@@ -15,6 +17,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Tool
 from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.ui.ag_ui import AGUIAdapter
 from pydantic_ai.ui.vercel_ai import VercelAIAdapter
+from pydantic_ai.ui.vercel_ai.response_types import BaseChunk
 
 from ..models import HistoryPage
 from ..sessions import AgentSessions
@@ -56,21 +59,51 @@ def _vercel(
     dumped = VercelAIAdapter.dump_messages(
         [*messages, _closing(messages, waits)], generate_message_id=identity, sdk_version=6
     )
-    return [
-        _complete(message.model_dump(mode="json", by_alias=True, exclude_none=True))
-        for message, name in zip(dumped, of, strict=True)
-        if name in wanted and message.role != "system"
-    ]
+    called = {call.tool_call_id for call in waits.calls} if waits is not None else set[str]()
+    found: list[dict[str, Any]] = []
+    for message, name in zip(dumped, of, strict=True):
+        if name not in wanted or message.role == "system":
+            continue
+        shown = _complete(message.model_dump(mode="json", by_alias=True, exclude_none=True), called)
+        if found and found[-1]["role"] == shown["role"] == "assistant":
+            found[-1]["parts"] += [{"type": "step-start"}, *shown["parts"]]  # as it was streamed
+        else:
+            found.append(shown)
+    return found
 
 
-def _complete(message: dict[str, Any]) -> dict[str, Any]:
-    """A tool's input and output may be null, where all else is left out that is."""
+def _complete(message: dict[str, Any], called: Collection[str]) -> dict[str, Any]:
+    """Set right how tools are shown.
+
+    Their input and output may be null, where all else is left out that is. And a call that waits
+    to be run elsewhere, one of `called`, is not to be approved.
+    """
     for part in message["parts"]:
         if "toolCallId" in part:
             part.setdefault("input", None)
+            if part["state"] == "approval-requested" and part["toolCallId"] in called:
+                part["state"] = "input-available"
+                del part["approval"]
         if part.get("state") == "output-available":
             part.setdefault("output", None)
     return message
+
+
+_NEEDED: Final = {
+    "tool-input-available": "input",
+    "tool-input-error": "input",
+    "tool-output-available": "output",
+}
+
+
+def vercel_event(event: BaseChunk) -> str | None:
+    """A tool's event whose input or output is null, which clients want said; `None` for others."""
+    kind = getattr(event, "type", "")
+    name = _NEEDED.get(kind)
+    if name is None or getattr(event, name) is not None:
+        return None
+    chunk = event.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return f"data: {json.dumps({**chunk, name: None}, ensure_ascii=False)}\n\n"
 
 
 def _closing(messages: Sequence[ModelMessage], waits: DeferredToolRequests | None) -> ModelRequest:

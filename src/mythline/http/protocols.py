@@ -31,6 +31,7 @@ from ..agents.turns import Start
 from ..errors import InvalidInput
 from ..sessions import AgentSessions
 from . import bodies, schemas
+from .frontend import vercel_event
 from .parameters import Agent, Deps, RunsHere, SessionId, Sessions
 from .problems import problems
 from .route import ProblemRoute, close_paths
@@ -54,6 +55,7 @@ class _Exchange(ABC):
         self._sessions = sessions
         self._session_id = session_id
         self._deps = deps
+        self._form = adapter.build_event_stream()
 
     # What differs between the protocols
 
@@ -72,6 +74,10 @@ class _Exchange(ABC):
         """Whether the client asks for another answer to a message."""
         return False
 
+    def encoded(self, event: Any) -> str:
+        """An event as it is sent."""
+        return self._form.encode_event(event)
+
     # The run
 
     async def pieces(self, has_begun: Callable[[], bool]) -> AsyncGenerator[str]:
@@ -86,9 +92,8 @@ class _Exchange(ABC):
                 events = _failing(error)
             else:
                 events = _chained(first, native)
-            adapter = self.adapter
-            async for piece in adapter.encode_stream(adapter.transform_stream(events)):
-                yield piece
+            async for event in self.adapter.transform_stream(events):
+                yield self.encoded(event)
 
     async def _native(self) -> AsyncGenerator[NativeEvent]:
         """The run's own events. Errors are what a client is told."""
@@ -190,6 +195,9 @@ class _Vercel(_Exchange):
     @property
     def regenerates(self) -> bool:
         return isinstance(self.adapter.run_input, RegenerateMessage)
+
+    def encoded(self, event: Any) -> str:
+        return vercel_event(event) or super().encoded(event)
 
 
 class _AGUI(_Exchange):
