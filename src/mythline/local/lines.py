@@ -86,16 +86,21 @@ def array(connection: Connection, head: int, first: int = 0) -> bytes | None:
     `None` if one of them has to be put right before it is read, or if they are more than SQLite
     joins (a gigabyte).
     """
-    ranges, _ = _ranges(connection, head, first, None)
     joined: list[bytes] = []
-    try:
-        for part in ranges:
-            has_odd, bodies = connection.execute(SQL["joined"], part).fetchone()
-            if has_odd:
-                return None
+    while head:
+        names = {"head": head, "first": first}
+        try:
+            line = connection.execute(SQL["joined"], names).fetchone()
+        except sqlite3.DataError:
+            return None
+        head, base, has_odd, bodies = line
+        if has_odd:
+            return None
+        if bodies is not None:
             joined.append(bodies)
-    except sqlite3.DataError:
-        return None
+        if base <= first:
+            break
+    joined.reverse()
     return b"[%b]" % b",".join(joined)  # few copies: a long history's are slow to come by
 
 

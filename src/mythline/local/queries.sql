@@ -23,10 +23,16 @@ SELECT 1 FROM entries WHERE n = ?
 -- name: entries
 SELECT id, body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n
 
--- Whether one of them is odd, and all of them with commas between: much faster than row after row.
+-- A line with its entries up to a head, from a place in the history on: whether one is odd, and
+-- all of them with commas between, which is much faster than row after row.
 -- name: joined
-SELECT max(odd), CAST(group_concat(body) AS BLOB)
-  FROM (SELECT odd, body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n)
+SELECT follows, base,
+       EXISTS (SELECT 1 FROM entries
+                WHERE odd AND n BETWEEN (line << 20) + max(0, :first - base) AND :head),
+       (SELECT CAST(group_concat(body) AS BLOB)
+          FROM (SELECT body FROM entries
+                 WHERE n BETWEEN (line << 20) + max(0, :first - base) AND :head ORDER BY n))
+  FROM lines WHERE line = :head >> 20
 
 -- name: bodies_backwards
 SELECT body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n DESC
