@@ -7,13 +7,14 @@ there is taken in before.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import StoreClosed
+from ..errors import StoreClosed, StoreFull, StoreUnavailable
 from ..store import TRASH_DAYS, SessionKey, Store
 from . import rows
 from .database import Connection, Database
@@ -24,6 +25,8 @@ from .layout import Layout
 from .trash import Expiry
 from .views import Views
 from .watch import Watch
+
+log = logging.getLogger("mythline")
 
 T = TypeVar("T")
 
@@ -105,6 +108,16 @@ class Opened(Store):
     def _take_in_now(self, owner: str, agent_id: str, session_id: str) -> None:
         self._foreign.take_in(owner, agent_id, session_id)
 
+    def _take_in(self, place: rows.Place) -> None:
+        """Take in what another program did to a view; where nothing can be stored, go on without.
+
+        A disk that is full is no reason not to read.
+        """
+        try:
+            self._foreign.take_in(*place)
+        except (StoreFull, StoreUnavailable) as error:
+            log.warning("what is in a view's place could not be taken in: %s", error)
+
     def _fresh(
         self,
         place: rows.Place,
@@ -146,7 +159,7 @@ class Opened(Store):
         current, found = self._fresh(rows.place_of(key), function, snapshot=snapshot)
         if current:
             return found
-        await self._database.in_thread(lambda: self._foreign.take_in(*rows.place_of(key)))
+        await self._database.in_thread(lambda: self._take_in(rows.place_of(key)))
         return self._fresh(rows.place_of(key), function, snapshot=snapshot)[1]
 
     async def _aside(self, key: SessionKey, function: Callable[[Connection, Any | None], T]) -> T:
@@ -157,7 +170,7 @@ class Opened(Store):
             current, found = self._fresh(rows.place_of(key), function)
             if current:
                 return found
-            self._foreign.take_in(*rows.place_of(key))
+            self._take_in(rows.place_of(key))
             return self._fresh(rows.place_of(key), function)[1]
 
         return await self._database.in_thread(read)

@@ -102,7 +102,7 @@ class Reading(Opened):
                     return found, cursor
                 for row in unread:
                     tried.add(row["n"])
-                    self._foreign.take_in(where, agent_id, row["session_id"])
+                    self._take_in((where, agent_id, row["session_id"]))
 
         found, cursor = await self._database.in_thread(page)
         infos = (rows.info(row) for row in found if _is_known(row))
