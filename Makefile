@@ -9,6 +9,7 @@
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
+TYPESCRIPT := 7.0.2
 PY := $(VENV)/bin/python
 # Tried by running them: a name on the PATH may be a shim with nothing behind it.
 PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
@@ -46,6 +47,10 @@ check: $(VENV)/.dev ## lint, formatting, types, and who imports whom
 	$(PY) -m ruff format --check
 	$(PY) -m pyright --pythonpath $(PY)
 	$(VENV)/bin/lint-imports
+
+.PHONY: check-page
+check-page: $(VENV)/.tsc ## types of the page's modules; needs npm
+	$(VENV)/node/node_modules/.bin/tsc -p jsconfig.json
 
 .PHONY: format
 format: $(VENV)/.dev ## put the code into shape
@@ -87,6 +92,11 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(PY)
 $(VENV)/.dev: pyproject.toml constraints.txt | $(PY)
 	$(call install,.[dev])
 	@touch $(VENV)/.serve $(VENV)/.test $@
+
+# A tool of development alone: the page is served as it is written.
+$(VENV)/.tsc: $(VENV)/.dev
+	@npm install --silent --no-save --no-package-lock --prefix $(VENV)/node typescript@$(TYPESCRIPT)
+	@touch $@
 
 # Without pip at first: Debian leaves ensurepip out of python3, and then a plain
 # `python -m venv` stops half-way.

@@ -7,6 +7,7 @@ import json
 import random
 import struct
 import zlib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mythline.models import now_micros
 
 AGENT = "story_researcher"
 MANY = 10_000
+NOW = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 _DAY = 86_400_000_000  # microseconds
 
 _TOPICS = (
@@ -46,7 +48,7 @@ def prompt(text: str, *more: Any) -> dict[str, Any]:
         "parts": [
             {
                 "content": content,
-                "timestamp": "2026-01-02T03:04:05Z",
+                "timestamp": NOW,
                 "part_kind": "user-prompt",
             }
         ],
@@ -62,7 +64,7 @@ def reply(*parts: Any, **more: Any) -> dict[str, Any]:
         ],
         "usage": {"input_tokens": 812, "output_tokens": 164},
         "model_name": "some-model-1",
-        "timestamp": "2026-01-02T03:04:06Z",
+        "timestamp": NOW,
         "kind": "response",
         **more,
     }
@@ -77,7 +79,7 @@ def returned(name: str, content: Any, call_id: str, **more: Any) -> dict[str, An
         "tool_name": name,
         "content": content,
         "tool_call_id": call_id,
-        "timestamp": "2026-01-02T03:04:05Z",
+        "timestamp": NOW,
         "part_kind": "tool-return",
         **more,
     }

@@ -37,7 +37,7 @@ def serve(
         bool, typer.Option(help="Bind another address than loopback, open to all who reach it.")
     ] = False,
 ) -> None:
-    """Serve the HTTP API over a directory of sessions.
+    """Serve the page and the HTTP API over a directory of sessions.
 
     Example: mythline serve --store ./sessions --agent my_agents:researcher
     """
@@ -63,7 +63,7 @@ def serve(
     if allow_host:
         os.environ["MYTHLINE_ALLOWED_HOSTS"] = ",".join(allow_host)
     shown = f"[{host}]" if ":" in host else host
-    typer.echo(f"Mythline serves {os.environ['MYTHLINE_STORE']} at http://{shown}:{port}/docs")
+    typer.echo(f"Mythline serves {os.environ['MYTHLINE_STORE']} at http://{shown}:{port}/")
     Server(
         "mythline.http.app:create_app",
         factory=True,

@@ -300,7 +300,7 @@ export class SessionView {
     ];
     if (!here().at) {
       if (item.role === "assistant") {
-        buttons.push(iconButton("back", "Go back to here", () => void this.goBack(entry)));
+        buttons.push(iconButton("restore", "Go back to here", () => void this.goBack(entry)));
       }
       buttons.push(...this.chat.buttons(item));
     }
