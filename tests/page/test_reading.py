@@ -213,10 +213,10 @@ def test_what_happens_elsewhere_appears(look: Look, api: httpx.Client, session: 
     assert api.patch(f"{PATH}/{session}", json={"title": "Renamed there"}).status_code == 200
     page.get_by_role("heading", name="Renamed there").wait_for()
     rows(other).get_by_text("Renamed there").wait_for()
-    more = [prompt("More?"), reply("More was said.")]
+    more = [prompt("More?"), reply("Said from elsewhere.")]
     assert api.post(f"{PATH}/{session}/messages", json={"messages": more}).status_code == 201
-    page.locator(".item.assistant", has_text="More was said.").wait_for()
-    rows(other).get_by_text("More was said.").wait_for()
+    page.locator(".item.assistant", has_text="Said from elsewhere.").wait_for()
+    rows(other).get_by_text("Said from elsewhere.").wait_for()
     assert page.locator(".item").count() == 4
     made = api.post(f"{PATH}/create", json={"title": "Made there"}).json()["session_id"]
     rows(page).get_by_text("Made there").wait_for()
@@ -229,7 +229,7 @@ def test_what_happens_elsewhere_appears(look: Look, api: httpx.Client, session: 
     rows(page).get_by_text("Renamed there").wait_for()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
 def test_every_state_has_an_address(look: Look, width: int):
     page = look.page
     page.set_viewport_size({"width": width, "height": 800})
