@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -28,33 +29,45 @@ OLDEST_NODE = 20
 
 
 @pytest.fixture(scope="module")
-def packages(request: pytest.FixtureRequest) -> Path:
-    """A folder with our scripts, in which Node finds the clients. They are installed once."""
+def packages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with our scripts, in which Node finds the clients."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             pytest.skip(f"There is no {program}.")
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
     if int(version.stdout.lstrip("v").split(".")[0]) < OLDEST_NODE:
         pytest.skip(f"Node is older than {OLDEST_NODE}: {version.stdout.strip()}.")
+    folder = tmp_path_factory.mktemp("packages")
     package = (HERE / "package.json").read_bytes()
-    folder = request.config.cache.mkdir(f"clients-{sha256(package).hexdigest()[:12]}")
-    if not (folder / "installed").exists():
-        (folder / "package.json").write_bytes(package)
-        command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"]
-        command += ["--ignore-scripts", "--loglevel=error", "--fetch-retries=1"]
-        try:
-            done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, check=False, timeout=240
-            )
-        except subprocess.TimeoutExpired:
-            pytest.skip("npm install took too long.")
-        if done.returncode != 0:
-            last = done.stderr.strip().splitlines() or ["no reason given"]
-            pytest.skip(f"npm install failed: {last[0]}")
-        (folder / "installed").touch()
+    kept = request.config.cache.mkdir("clients") / sha256(package).hexdigest()[:12]
+    if not kept.exists():
+        _install(package, kept.with_name(f"{kept.name}-{os.getpid()}"))
+        with contextlib.suppress(OSError):  # another run was faster
+            kept.with_name(f"{kept.name}-{os.getpid()}").rename(kept)
+    (folder / "node_modules").symlink_to(kept / "node_modules")
     for script in HERE.glob("*.mjs"):
         shutil.copy(script, folder)
     return folder
+
+
+def _install(package: bytes, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "package.json").write_bytes(package)
+    command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"]
+    command += ["--ignore-scripts", "--loglevel=error"]
+    command += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False, timeout=240
+        )
+    except subprocess.TimeoutExpired:
+        reason = "It took too long."
+    else:
+        if done.returncode == 0:
+            return
+        reason = (done.stderr.strip().splitlines() or ["It gave no reason."])[0]
+    shutil.rmtree(folder)
+    pytest.skip(f"npm install failed: {reason}")
 
 
 @pytest.fixture(scope="module")
