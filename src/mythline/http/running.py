@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import MythlineError
 from .problems import LOG, AgentFailed
+from .stopping import when_stopped
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ def shown(error: Exception, session_id: str) -> Exception:
 
 
 class Runs:
-    """The runs that are going on. They are ended when the application stops, and stored then."""
+    """The runs that are going on. They are ended when the server stops, and stored then."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -47,6 +48,8 @@ class Runs:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        forget = when_stopped(task.cancel)
+        task.add_done_callback(lambda _: forget())
         return task
 
     async def whole(self, work: Coroutine[Any, Any, T]) -> T:

@@ -1,8 +1,8 @@
-"""Answers that never end by themselves, and end when the server is asked to stop.
+"""Answers that may never end by themselves, and end when the server is asked to stop.
 
 Servers wait for open answers first and tell the application that it stops afterwards: nothing in
-the protocol between the two ends a stream. So, while there are streams, the signals that stop a
-process are heard here as well, and handed on to the server's own handler.
+the protocol between the two ends a stream or a run. So, while there are any, the signals that stop
+a process are heard here as well, and handed on to the server's own handler.
 """
 
 from __future__ import annotations
@@ -17,26 +17,41 @@ from typing import Any, Final
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
-_open: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+_open: set[tuple[asyncio.AbstractEventLoop, Callable[[], object]]] = set()
+"""What is to be called, and where."""
 _handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
 """Those of the server, which are called after ours."""
 
 
-@contextmanager
-def until_stopped() -> Generator[asyncio.Event]:
-    """An event that is set when the process is asked to stop.
+def when_stopped(call: Callable[[], object]) -> Callable[[], None]:
+    """Have `call` called in this event loop when the process is asked to stop.
 
     Only noticed by a server that runs in the main thread, as all do that take signals.
+
+    Returns:
+        What takes that back.
     """
-    stream = (asyncio.get_running_loop(), asyncio.Event())
-    _open.add(stream)
+    one = (asyncio.get_running_loop(), call)
+    _open.add(one)
     _hear()
-    try:
-        yield stream[1]
-    finally:
-        _open.discard(stream)
+
+    def forget() -> None:
+        _open.discard(one)
         if not _open:
             _leave()
+
+    return forget
+
+
+@contextmanager
+def until_stopped() -> Generator[asyncio.Event]:
+    """An event that is set when the process is asked to stop, as `when_stopped` notices it."""
+    stopped = asyncio.Event()
+    forget = when_stopped(stopped.set)
+    try:
+        yield stopped
+    finally:
+        forget()
 
 
 def _hear() -> None:
@@ -59,6 +74,6 @@ def _leave() -> None:
 
 
 def _tell(number: int, frame: FrameType | None) -> None:
-    for loop, stopped in tuple(_open):
-        loop.call_soon_threadsafe(stopped.set)
+    for loop, call in tuple(_open):
+        loop.call_soon_threadsafe(call)
     _handlers[number](number, frame)
