@@ -77,12 +77,21 @@ def serving(
             workers -= bool(re.search("Uvicorn running|Started worker", line))
             if not workers:
                 break
-        assert process.poll() is None, "".join(log)
+        _listens(process, int(port), log)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=30)
     assert process.returncode in (0, -signal.SIGTERM), "".join(log) + rest
+
+
+def _listens(process: subprocess.Popen[str], port: int, log: list[str]) -> None:
+    """Wait until a server takes connections, which may be just after it says so."""
+    while True:
+        assert process.poll() is None, "".join(log)
+        with contextlib.suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=30).close()
+            return
 
 
 def until(client: httpx.Client, path: str, condition: Callable[[Any], object]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,26 @@ def test_a_run_is_stored_as_far_as_it_went_when_the_server_stops(tmp_path: Path,
     view = json.loads((tmp_path / "store/teller/context_memory/s.json").read_bytes())
     assert [message["parts"][0]["content"] for message in view] == ["wait", "To wait: "]
     assert view[1]["state"] == "interrupted"
+
+
+@pytest.mark.parametrize("kind", ["mythline", "uvicorn"])
+def test_whoever_waits_for_a_run_is_told_that_the_server_stops(tmp_path: Path, kind: str):
+    said = "The server stops. What the agent did is in the session; try again."
+    asked: dict[str, Any] = {"/run": {"message": "wait"}}
+    for front in (VERCEL, AG_UI):
+        asked[f"/sessions/s/{front.name}"] = front.body(front.user("u1", "wait"))
+    with ExitStack() as stack:
+        client = stack.enter_context(httpx.Client(timeout=30))
+        with serving(tmp_path, kind) as address:
+            streams: list[tuple[str, Any]] = []
+            for path, body in asked.items():
+                sent = client.stream("POST", f"{address}{BASE}{path}", json=body, headers=STREAM)
+                lines = stack.enter_context(sent).iter_lines()
+                assert any("To wait" in line for line in lines)
+                streams.append((path, lines))
+        for path, lines in streams:
+            (error,) = [json.loads(line[6:]) for line in lines if said in line]
+            assert error.get("status", 503) == 503, path
 
 
 def test_several_workers_serve_the_same_sessions_and_agents(tmp_path: Path):

@@ -6,6 +6,7 @@ came until then is stored.
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -115,7 +116,7 @@ class _Exchange(ABC):
                 ):
                     has_begun = True
                     yield event
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             if has_begun and isinstance(error, RunCancelled):
                 raise  # the protocol has a word for it
             raise shown(error, self._session_id) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
 from typing import Annotated, Any
@@ -235,7 +236,7 @@ class _Turn:
                             continue
                     if said:
                         yield _event("delta", {"delta": said, "index": text - 1})
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             told = await self._shown(error)
             if text < 0 and not has_begun():
                 raise told from error
@@ -273,7 +274,7 @@ class _Turn:
             },
         )
 
-    async def _shown(self, error: Exception) -> Exception:
+    async def _shown(self, error: Exception | asyncio.CancelledError) -> Exception:
         """What the client is told of an error."""
         if isinstance(error, UserError) and self._saved is None:
             record = await self._sessions.read_record(self._session_id)

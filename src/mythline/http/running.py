@@ -26,11 +26,22 @@ T = TypeVar("T")
 PATIENCE: Final = 10.0
 """Seconds of silence after which a stream begins, or sends a comment that keeps it open."""
 COMMENT: Final = ": still running\n\n"
-STOPPED: Final = "The server stops. What the agent did is in the session; try again."
 
 
-def shown(error: Exception, session_id: str) -> Exception:
+class Stopped(HTTPException):
+    """The server stops, and has ended a run."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "The server stops. What the agent did is in the session; try again.")
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+def shown(error: Exception | asyncio.CancelledError, session_id: str) -> Exception:
     """What a client is told of an error of a run; the rest is logged."""
+    if isinstance(error, asyncio.CancelledError):  # or the client left, and hears nothing
+        return Stopped()
     if isinstance(error, MythlineError):
         return error
     LOG.error("A run in session %s failed.", session_id, exc_info=error)
@@ -56,12 +67,12 @@ class Runs:
         """Do `work` to its end, whether or not the client waits.
 
         Raises:
-            HTTPException: 503, if the application stops before.
+            Stopped: If the server stops before.
         """
         task = self.start(work)
         await finished(task)
         if task.cancelled():
-            raise HTTPException(503, STOPPED)
+            raise Stopped
         return task.result()
 
     async def stop(self) -> None:
@@ -114,7 +125,7 @@ class Stream:
         if first is None:
             await finished(self.task)
             if self.task.cancelled():
-                raise HTTPException(503, STOPPED)
+                raise Stopped
             self.task.result()
         return self._from(first)
 
