@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import Any, Final, NamedTuple
 
-from ..errors import InvalidCursor
+from .. import keysets
+from ..keysets import END
 from ..operations import Listing
 from .database import SQL, Connection
 
-END: Final = 2**63 - 1
 FREQUENT: Final = 1000
 """Sessions with a tag from which on they aren't sorted for a page."""
 _TAGGED: Final = "EXISTS (SELECT 1 FROM tags WHERE tag = :tag AND session = sessions.n)"
@@ -57,7 +55,9 @@ def page(
     groups = ["pinned", "other"] if listing.pinned_first and not listing.trash else ["all"]
     group, key, number = groups[0], way.start, END
     if listing.cursor is not None:
-        group, key, number = _decode(listing.cursor, name, groups)
+        group, key, number = keysets.decode(
+            listing.cursor, name, groups, type(way.start)
+        )
     found: list[Any] = []
     for current in groups[groups.index(group) :]:
         source, condition, names = _filters(connection, listing, current)
@@ -83,7 +83,7 @@ def page(
     value = last["title"] if name == "title" and last["title"] is not None else None
     if value is None:
         value = last["opening"] if name == "title" else last[way.key]
-    return [row for _, row in found], _encode(name, group, value, last["n"])
+    return [row for _, row in found], keysets.encode(name, group, value, last["n"])
 
 
 def count(connection: Connection, owner: str, agent_id: str, listing: Listing) -> int:
@@ -123,23 +123,3 @@ def _filters(
         )
         names["text"] = listing.text.casefold()
     return source, " AND ".join(conditions), names
-
-
-def _encode(name: str, group: str, key: int | str, number: int) -> str:
-    data = json.dumps([name, group, key, number], ensure_ascii=False).encode()
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-
-def _decode(cursor: str, name: str, groups: list[str]) -> tuple[str, int | str, int]:
-    wrong = InvalidCursor("No such list gave this cursor. Start again without one.")
-    try:
-        data = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-        found, group, key, number = json.loads(data)
-    except (ValueError, TypeError, RecursionError):
-        raise wrong from None
-    fits = type(key) is type(_WAYS[name].start) and type(number) is int
-    if found != name or group not in groups or not fits:
-        raise wrong
-    if any(abs(value) > END for value in (key, number) if isinstance(value, int)):
-        raise wrong
-    return group, key, number

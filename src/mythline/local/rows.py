@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-from .. import messages
+from .. import excerpts, messages
 from ..models import EventType, SessionDetails, SessionInfo, from_micros, now_micros
 from ..operations import KEEP, Describe
 from ..store import SessionKey
 from . import lines
 from .database import SQL, Connection
 
-EXCERPT: Final = 200
-TITLE: Final = 80
-LOOK_BACK: Final = 50
 EVENTS_KEPT: Final = 10_000
 HOUR: Final = 3_600_000_000
 """Microseconds that events are kept at least, however many there are."""
@@ -164,8 +161,8 @@ def move(
     else:
         count = row["message_count"] + len(added)
         size = row["body_bytes"] + sum(map(len, added))
-        opening = row["opening"] or _opening(added)
-        preview = _preview(reversed(added)) or row["preview"]
+        opening = row["opening"] or excerpts.opening(added)
+        preview = excerpts.preview(reversed(added)) or row["preview"]
     values = {
         "n": row["n"],
         "revision": revision,
@@ -218,12 +215,12 @@ def grow(
         row["message_count"] + len(added),
         size,
         updated,
-        _preview(reversed(added)) or row["preview"],
+        excerpts.preview(reversed(added)) or row["preview"],
         row["n"],
     )
     is_marked = row["unindexed"] and row["stale"]
     connection.execute(SQL["grow" if is_marked else "grow_and_mark"], values)
-    if not row["opening"] and (opening := _opening(added)):  # in an index, unlike the rest
+    if not row["opening"] and (opening := excerpts.opening(added)):  # in an index, unlike the rest
         connection.execute(SQL["set_opening"], (opening, row["n"]))
     note(connection, row, "appended", revision)
     return size
@@ -231,23 +228,13 @@ def grow(
 
 def last_text(connection: Connection, head: int) -> str:
     """The start of the last text in a history, one line."""
-    end = lines.read(connection, head, max(0, lines.count(connection, head) - LOOK_BACK))
-    return _preview(entry.body for entry in reversed(end))
+    end = lines.read(connection, head, max(0, lines.count(connection, head) - excerpts.LOOK))
+    return excerpts.preview(entry.body for entry in reversed(end))
 
 
 def _texts(connection: Connection, head: int) -> tuple[str, str]:
-    start = [entry.body for entry in lines.read(connection, head, 0, LOOK_BACK)]
-    return _opening(start), last_text(connection, head)
-
-
-def _opening(bodies: Iterable[bytes]) -> str:
-    texts = (messages.prompt(body) for body in bodies)
-    return messages.excerpt(next((text for text in texts if text.strip()), ""), TITLE)
-
-
-def _preview(bodies: Iterable[bytes]) -> str:
-    texts = (messages.text(body) for body in bodies)
-    return messages.excerpt(next((text for text in texts if text.strip()), ""), EXCERPT)
+    start = [entry.body for entry in lines.read(connection, head, 0, excerpts.LOOK)]
+    return excerpts.opening(start), last_text(connection, head)
 
 
 def add_branch(connection: Connection, number: int, tip: int) -> None:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
+from .. import keysets
 from ..errors import RevisionConflict
 from ..models import (
     Finding,
@@ -18,7 +19,7 @@ from ..models import (
 )
 from ..operations import ANY, Describe, Expected
 from ..store import Append, AppendResult, Save, SessionKey
-from . import checking, lists, rows, trash, writing
+from . import checking, rows, trash, writing
 from .database import SQL, Connection
 from .layout import look
 from .reading import Reading
@@ -179,7 +180,7 @@ class LocalStore(Reading):
     ) -> int:
         """Purge in steps of a hundred, so that others get their turn."""
         where = owner or ""
-        limit = lists.END if before is None else before
+        limit = keysets.END if before is None else before
         found = await self._read(
             lambda connection: connection.execute(SQL["trash"], (where, agent_id, limit)).fetchall()
         )
