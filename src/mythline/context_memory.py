@@ -22,7 +22,7 @@ from pydantic_ai.messages import ModelMessage
 
 from .errors import SessionNotFound
 from .ids import check_agent_id, check_session_id
-from .opening import default_location, open_store
+from .opening import default_location, is_database, open_store
 from .store import SessionKey, Store
 
 __all__ = ["close", "get_latest_session", "load_context", "save_context"]
@@ -46,7 +46,8 @@ class _Stores:
         self._loop.close()
 
     def call(self, function: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
-        location = str(Path(default_location()).absolute())
+        where = default_location()
+        location = where if is_database(where) else str(Path(where).absolute())
         with self._lock:
             store = self._open.get(location)
             if store is None:

@@ -1,0 +1,316 @@
+"""Connections to PostgreSQL: pools, transactions, and what becomes of an error of the driver.
+
+A statement is one round trip. A read that loses its connection is repeated once, on another. A
+write never is: where its outcome is unknown, the caller reads back what is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from ..errors import InvalidInput, MythlineError, StoreClosed, StoreFull, StoreUnavailable
+
+log = logging.getLogger("mythline")
+
+T = TypeVar("T")
+Row = Any
+"""An `asyncpg.Record`: read by column name."""
+
+CONNECT: Final = 10.0
+"""Seconds that making a connection may take, all hosts together."""
+WAIT: Final = 10.0
+"""Seconds that a caller waits for a connection of the pool."""
+TIMEOUT: Final = 60.0
+"""Seconds that a statement may take."""
+TRIES: Final = 10
+"""How often a transaction is begun anew that the server gave up for the sake of another."""
+
+_GONE: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""What is raised when a connection is lost, or leads to the wrong server."""
+_AGAIN: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+class OutcomeUnknown(Exception):
+    """The connection was lost in the middle of a write; the driver's error is in `__cause__`."""
+
+
+class Connection(asyncpg.Connection):
+    """A connection that has no state to be reset: nothing is set, locked or listened to on it."""
+
+    def get_reset_query(self) -> str:
+        """Nothing: it would be one more round trip with each statement."""
+        return ""
+
+
+def translated(error: BaseException) -> MythlineError:
+    """The error that callers get; it names no host and no statement."""
+    if isinstance(error, MythlineError):
+        return error
+    if isinstance(error, asyncpg.DiskFullError):
+        return StoreFull()
+    if isinstance(error, asyncpg.CharacterNotInRepertoireError | UnicodeEncodeError):
+        return InvalidInput("PostgreSQL can't keep a NUL or a lone surrogate here. Leave it out.")
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return StoreUnavailable("The database refuses the user or password of the store's address.")
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return StoreUnavailable("There is no such database. Create it, then try again.")
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return StoreUnavailable(
+            "The database's user may not do this. It needs the right to create a schema once, "
+            "and then all rights on the tables in it."
+        )
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return StoreUnavailable("The database took too long. Try again in a moment.")
+    return StoreUnavailable("The database can't be reached or answer now. Try again in a moment.")
+
+
+class Transaction:
+    """An open transaction: statements one after the other, of which all or none take effect."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def rows(self, statement: str, *values: Any) -> list[Row]:
+        """The rows that a statement gives."""
+        return await self._connection.fetch(statement, *values)
+
+    async def row(self, statement: str, *values: Any) -> Row | None:
+        """The first row that a statement gives, if any."""
+        return await self._connection.fetchrow(statement, *values)
+
+    async def script(self, text: str) -> None:
+        """Run several statements that have no values."""
+        await self._connection.execute(text)
+
+
+class Connections:
+    """The pools of connections to one address, one for each event loop that uses it.
+
+    Args:
+        dsn: Where: `postgresql://…`.
+        size: Connections of a pool at the most.
+        transaction_pooling: Whether a pooler gives a connection of the server for a transaction
+            only. Then statements aren't prepared beyond one, and each is a transaction.
+        replica: Whether a server is enough that can only be read from.
+    """
+
+    def __init__(
+        self, dsn: str, size: int, *, transaction_pooling: bool = False, replica: bool = False
+    ) -> None:
+        self._dsn = dsn
+        self._size = size
+        self._transaction_pooling = transaction_pooling
+        self._replica = replica
+        self._pools: dict[asyncio.AbstractEventLoop, Any] = {}
+        self._lock = threading.Lock()
+        self._is_open = False
+
+    def open(self) -> None:
+        """Allow connections; each is made when it is needed."""
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Wait for what is under way, and close all connections."""
+        self._is_open = False
+        with self._lock:
+            pools, self._pools = self._pools, {}
+        here = asyncio.get_running_loop()
+        for loop, pool in pools.items():
+            if loop is here:
+                try:
+                    async with asyncio.timeout(CONNECT):
+                        await pool.close()
+                except (TimeoutError, *_GONE):
+                    pool.terminate()
+            elif not loop.is_closed():
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(pool.terminate)
+
+    def check(self) -> None:
+        """Raise `StoreClosed` unless open."""
+        if not self._is_open:
+            raise StoreClosed
+
+    def options(self) -> dict[str, Any]:
+        """What connections are made with."""
+        options: dict[str, Any] = {
+            "timeout": CONNECT,
+            "command_timeout": TIMEOUT,
+            "connection_class": Connection,
+            "max_cached_statement_lifetime": 0,
+        }
+        if not self._replica and "target_session_attrs" not in self._dsn:
+            options["target_session_attrs"] = "read-write" if "," in self._dsn else "any"
+        if self._transaction_pooling:
+            options["statement_cache_size"] = 0
+        else:
+            options["server_settings"] = {"application_name": "mythline", "jit": "off"}
+        return options
+
+    async def connect(self) -> Any:
+        """A connection of its own, beside the pool. The caller closes it."""
+        self.check()
+        try:
+            return await asyncpg.connect(self._dsn, **self.options())
+        except (asyncpg.PostgresError, *_GONE, ValueError) as error:
+            raise translated(error) from error
+
+    async def _pool(self) -> Any:
+        self.check()
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is None:
+            with self._lock:
+                for other in [other for other in self._pools if other.is_closed()]:
+                    del self._pools[other]
+                pool = self._pools.get(loop)
+                if pool is None:
+                    pool = asyncpg.create_pool(
+                        self._dsn,
+                        min_size=0,
+                        max_size=self._size,
+                        max_queries=1 << 40,
+                        **self.options(),
+                    )
+                    self._pools[loop] = pool
+        await pool  # made ready once; connections come when they are needed
+        return pool
+
+    @contextlib.asynccontextmanager
+    async def _acquired(self) -> AsyncGenerator[Any]:
+        """A connection of the pool.
+
+        Raises:
+            StoreUnavailable: If none is to be had. Nothing was sent.
+        """
+        try:
+            pool = await self._pool()
+            connection = await pool.acquire(timeout=WAIT)
+        except TimeoutError as error:
+            raise StoreUnavailable(
+                "All connections to the database are in use. Try again in a moment."
+            ) from error
+        except (asyncpg.PostgresError, *_GONE, ValueError) as error:
+            raise translated(error) from error
+        try:
+            yield connection
+        except (asyncpg.ReadOnlySQLTransactionError, TimeoutError):
+            connection.terminate()  # it leads to a server that isn't the primary any more
+            await pool.expire_connections()
+            raise
+        except _GONE:
+            await pool.expire_connections()
+            raise
+        finally:
+            with contextlib.suppress(*_GONE):
+                await pool.release(connection)
+
+    async def _fetch(self, statement: str, *values: Any) -> list[Row]:
+        async with self._acquired() as connection:
+            if not self._transaction_pooling:
+                return await connection.fetch(statement, *values)
+            async with connection.transaction():
+                return await connection.fetch(statement, *values)
+
+    async def read(self, statement: str, *values: Any) -> list[Row]:
+        """The rows that a statement gives that changes nothing; repeated if a connection is lost.
+
+        Raises:
+            StoreUnavailable: If the server can't be reached or answer.
+        """
+        try:
+            return await self._fetch(statement, *values)
+        except _GONE:
+            pass
+        except (asyncpg.PostgresError, UnicodeEncodeError) as error:
+            raise translated(error) from error
+        try:
+            return await self._fetch(statement, *values)
+        except (asyncpg.PostgresError, *_GONE) as error:
+            raise translated(error) from error
+
+    async def write(self, statement: str, *values: Any) -> list[Row]:
+        """The rows that a statement gives that changes something, committed.
+
+        Raises:
+            OutcomeUnknown: If the connection was lost.
+            asyncpg.IntegrityConstraintViolationError: As it is, for the caller to tell which.
+            StoreError: If it was not stored.
+        """
+        for attempt in range(TRIES):
+            try:
+                return await self._fetch(statement, *values)
+            except asyncpg.IntegrityConstraintViolationError:
+                raise
+            except _AGAIN as error:
+                if attempt + 1 == TRIES:
+                    raise translated(error) from error
+            except asyncpg.ReadOnlySQLTransactionError as error:
+                raise translated(error) from error
+            except _GONE as error:
+                raise OutcomeUnknown from error
+            except (asyncpg.PostgresError, UnicodeEncodeError) as error:
+                raise translated(error) from error
+        raise AssertionError
+
+    async def transact(
+        self, function: Callable[[Transaction], Awaitable[T]], *, lock: int | None = None
+    ) -> T:
+        """What `function` returns of a transaction, committed.
+
+        With `lock`, nobody else is in a transaction with the same number meanwhile. `function`
+        is called again where the server gave up the transaction for the sake of another.
+
+        Raises:
+            OutcomeUnknown: If the connection was lost.
+            asyncpg.IntegrityConstraintViolationError: As it is, for the caller to tell which.
+            MythlineError: What `function` raises; or `StoreError` if it was not stored.
+        """
+        begin = "BEGIN" if lock is None else f"BEGIN; SELECT pg_advisory_xact_lock({lock:d})"
+        for attempt in range(TRIES):
+            try:
+                async with self._acquired() as connection:
+                    return await self._once(connection, begin, function)
+            except asyncpg.IntegrityConstraintViolationError:
+                raise
+            except _AGAIN as error:
+                if attempt + 1 == TRIES:
+                    raise translated(error) from error
+            except asyncpg.ReadOnlySQLTransactionError as error:
+                raise translated(error) from error
+            except _GONE as error:
+                raise OutcomeUnknown from error
+            except (asyncpg.PostgresError, UnicodeEncodeError) as error:
+                raise translated(error) from error
+        raise AssertionError
+
+    async def _once(
+        self, connection: Any, begin: str, function: Callable[[Transaction], Awaitable[T]]
+    ) -> T:
+        try:
+            await connection.execute(begin)
+            result = await function(Transaction(connection))
+        except BaseException:
+            if not connection.is_closed():
+                with contextlib.suppress(*_GONE, asyncpg.PostgresError):
+                    await connection.execute("ROLLBACK")
+            raise
+        await connection.execute("COMMIT")
+        return result

@@ -1,0 +1,162 @@
+"""Tells what happens to sessions, whichever server does it.
+
+Every change notes an event in its transaction and notifies those who listen; the table is the
+truth. A connection of its own listens, while someone follows events; where that can't be, and in
+case a notification is lost, the table is looked at a few times a second.
+
+Events are numbered before they are committed. So that nobody goes past one that is yet to come,
+who notes one first takes a shared lock that tells the last number there was: all up to the lowest
+number that is held, and up to the last one given, are there or will never be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Generator
+from typing import Any, Final
+
+import asyncpg
+
+from ..errors import InvalidCursor, MythlineError
+from ..models import EventType, SessionEvent, from_micros, now_micros
+from .connections import Connections
+from .statements import SQL
+
+CHANNEL: Final = "mythline"
+EVERY: Final = 0.3
+"""Seconds between two looks, whether or not there was a notification."""
+AT_ONCE: Final = 500
+
+
+class Events:
+    """Who follows events of one open store, in one event loop.
+
+    Args:
+        connections: Where events are noted.
+        listens: Whether notifications can be had.
+    """
+
+    def __init__(self, connections: Connections, *, listens: bool) -> None:
+        self._connections = connections
+        self._listens = listens
+        self._followers: set[asyncio.Event] = set()
+        self._listener: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    def open(self) -> None:
+        """Begin."""
+        self._is_closed = False
+
+    async def close(self) -> None:
+        """End everyone's following."""
+        self._is_closed = True
+        self._wake()
+        await self._stop()
+
+    def _wake(self) -> None:
+        for follower in self._followers:
+            follower.set()
+
+    async def _stop(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listener
+
+    @contextlib.contextmanager
+    def _following(self) -> Generator[asyncio.Event]:
+        """An `asyncio.Event` that is set when there may be something new."""
+        follower = asyncio.Event()
+        self._followers.add(follower)
+        if self._listens and (self._listener is None or self._listener.done()):
+            loop = asyncio.get_running_loop()
+            self._listener = loop.create_task(self._listen(), name="mythline-events")
+        try:
+            yield follower
+        finally:
+            self._followers.discard(follower)
+            if not self._followers and self._listener is not None:
+                self._listener.cancel()
+                self._listener = None
+
+    async def _listen(self) -> None:
+        """Wake the followers at each notification, on a connection of its own."""
+        while True:
+            try:
+                connection = await self._connections.connect()
+            except MythlineError:
+                await asyncio.sleep(EVERY)
+                continue
+            gone = asyncio.Event()
+            try:
+                connection.add_termination_listener(lambda *_, gone=gone: gone.set())
+                await connection.add_listener(CHANNEL, lambda *_: self._wake())
+                self._wake()
+                await gone.wait()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await asyncio.sleep(EVERY)
+            finally:
+                connection.terminate()
+
+    async def follow(
+        self, owner: str, agent_id: str | None, after: str | None
+    ) -> AsyncGenerator[SessionEvent]:
+        """Events as `Store.events` says."""
+        last = None if after is None else _number(after)
+        with self._following() as follower:
+            known, dropped = await self._known()
+            if last is None or not dropped <= last <= known:
+                yield _event("ready" if last is None else "reset", known)
+                last = known
+            while not self._is_closed:
+                follower.clear()
+                if known > last:
+                    names = owner, last, known, agent_id, AT_ONCE
+                    found = await self._connections.read(SQL["events"], *names)
+                    for row in found:
+                        yield _of(row)
+                    last = found[-1]["n"] if len(found) == AT_ONCE else known
+                    if len(found) == AT_ONCE:
+                        continue
+                if self._is_closed:
+                    return
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(EVERY):
+                        await follower.wait()
+                if not self._is_closed:
+                    with contextlib.suppress(MythlineError):  # of a moment; then it goes on
+                        known, _ = await self._known()
+
+    async def _known(self) -> tuple[int, int]:
+        (row,) = await self._connections.read(SQL["events_known"])
+        return row["known"], row["dropped"]
+
+
+def _number(event_id: str) -> int:
+    if not (event_id.isascii() and event_id.isdigit() and len(event_id) < 19):
+        raise InvalidCursor("Not the id of an event. Listen without one.")
+    return int(event_id)
+
+
+def _event(kind: EventType, number: int) -> SessionEvent:
+    return SessionEvent(
+        event_id=str(number),
+        type=kind,
+        agent_id=None,
+        session_id=None,
+        revision=None,
+        time=from_micros(now_micros()),
+    )
+
+
+def _of(row: Any) -> SessionEvent:
+    return SessionEvent(
+        event_id=str(row["n"]),
+        type=row["type"],
+        agent_id=row["agent_id"],
+        session_id=row["session_id"],
+        revision=row["revision"],
+        time=from_micros(row["time"]),
+    )

@@ -1,0 +1,634 @@
+-- All SQL of the PostgreSQL store. The schema, with what its columns mean, is in migrations/.
+--
+-- `$1`, `$2`, `$3` are owner, agent and session wherever a session is asked for. What stands in
+-- braces is one of the fragments at the end, or put in by lists.py.
+
+-- Sessions ------------------------------------------------------------------------------------
+
+-- With `$4`, and no such session of the owner, one that is found by its id alone.
+-- name: get
+SELECT {details} FROM ({found}) AS s
+
+-- The session with the messages of its history, or of its last `$5`: for each line the bodies with
+-- commas between, in the order of `bases`, and whether one of them is odd.
+-- name: load
+WITH RECURSIVE s AS ({found}), {part},
+read AS (
+  SELECT part.base, bodies, is_odd FROM s, part, LATERAL (
+    SELECT string_agg(body, ',') AS bodies, bool_or(odd) AS is_odd FROM (
+      SELECT body, odd FROM mythline.entries AS e
+       WHERE e.owner = s.owner AND e.agent_id = s.agent_id
+         AND e.session_id = part.home AND e.line = part.line AND e.place < part.length
+         AND e.place >= coalesce(s.message_count - $5::integer, 0) - part.base
+       ORDER BY e.place
+    ) AS those
+  ) AS joined
+   WHERE bodies IS NOT NULL
+)
+SELECT {details},
+       (SELECT array_agg(base) FROM read) AS bases,
+       (SELECT array_agg(bodies) FROM read) AS bodies,
+       (SELECT bool_or(is_odd) FROM read) AS is_odd
+  FROM s
+
+-- A page of a list; what the braces stand for is in lists.py.
+-- name: page
+SELECT {info} FROM {source}
+ WHERE s.owner = $1 AND s.agent_id = $2 AND {condition}
+ ORDER BY {order} LIMIT {limit}
+
+-- name: count
+SELECT count(*) FROM {source} WHERE s.owner = $1 AND s.agent_id = $2 AND {condition}
+
+-- Whether a tag has more sessions than `$4`.
+-- name: is_frequent
+SELECT count(*) > $4::bigint AS is_frequent FROM (
+  SELECT FROM mythline.tags WHERE owner = $1 AND agent_id = $2 AND tag = $3 LIMIT $4::bigint + 1
+) AS some
+
+-- name: records
+SELECT {details} FROM mythline.sessions AS s
+ WHERE s.owner = $1 AND s.agent_id = $2 AND s.deleted IS NULL
+ ORDER BY s.updated DESC, s.n DESC LIMIT $3
+
+-- name: records_shared
+SELECT {details} FROM mythline.sessions AS s
+ WHERE s.agent_id = $1 AND s.deleted IS NULL
+   AND s.n IN (
+     SELECT n FROM mythline.sessions WHERE owner = '' AND agent_id = $1 AND deleted IS NULL
+     UNION ALL
+     SELECT n FROM mythline.sessions WHERE agent_id = $1 AND deleted IS NULL AND shared_id)
+ ORDER BY s.updated DESC, s.n DESC LIMIT $2
+
+-- One jump of the index to each owner.
+-- name: owners
+WITH RECURSIVE each AS (
+  (SELECT owner FROM mythline.sessions WHERE deleted IS NULL ORDER BY owner LIMIT 1)
+  UNION ALL
+  SELECT (SELECT s.owner FROM mythline.sessions AS s
+           WHERE s.deleted IS NULL AND s.owner > each.owner ORDER BY s.owner LIMIT 1)
+    FROM each WHERE each.owner IS NOT NULL
+)
+SELECT owner FROM each WHERE owner IS NOT NULL
+
+-- One jump of the index to each agent.
+-- name: agents
+WITH RECURSIVE each AS (
+  (SELECT agent_id FROM mythline.sessions WHERE owner = $1 AND deleted IS NULL
+    ORDER BY agent_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT s.agent_id FROM mythline.sessions AS s
+           WHERE s.owner = $1 AND s.deleted IS NULL AND s.agent_id > each.agent_id
+           ORDER BY s.agent_id LIMIT 1)
+    FROM each WHERE each.agent_id IS NOT NULL
+)
+SELECT agent_id,
+       (SELECT count(*) FROM mythline.sessions AS s
+         WHERE s.owner = $1 AND s.agent_id = each.agent_id AND s.deleted IS NULL) AS sessions,
+       (SELECT max(updated) FROM mythline.sessions AS s
+         WHERE s.owner = $1 AND s.agent_id = each.agent_id AND s.deleted IS NULL) AS updated
+  FROM each WHERE agent_id IS NOT NULL
+
+-- name: agents_of_trash
+SELECT DISTINCT agent_id FROM mythline.sessions WHERE owner = $1 AND deleted IS NOT NULL
+
+-- Histories -----------------------------------------------------------------------------------
+
+-- A page of a history: how many of its messages come before, and those, in any order, with the
+-- one before them. `$4` is a limit, `$5` and `$6` the entries before and after which it is.
+-- name: history
+WITH RECURSIVE s AS (
+  SELECT * FROM mythline.sessions
+   WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND deleted IS NULL
+), {part},
+bound AS (
+  SELECT CASE WHEN $6::text IS NULL THEN 0 ELSE 1 + {position_6} END AS low,
+         CASE WHEN $5::text IS NULL THEN s.message_count ELSE {position_5} END AS high
+    FROM s
+),
+page AS (
+  SELECT low, high,
+         CASE WHEN $4::integer IS NULL OR ($6::text IS NOT NULL AND $5::text IS NULL) THEN low
+              ELSE greatest(low, high - $4) END AS first,
+         CASE WHEN $4::integer IS NOT NULL AND $6::text IS NOT NULL AND $5::text IS NULL
+              THEN least(high, low + $4) ELSE high END AS stop
+    FROM bound
+)
+SELECT s.revision, s.described, s.message_count, page.low, page.high, page.first,
+       read.places, read.entry_ids, read.bodies
+  FROM s, page LEFT JOIN LATERAL (
+    SELECT array_agg(part.base + e.place) AS places, array_agg(e.entry_id) AS entry_ids,
+           array_agg(CASE WHEN part.base + e.place >= page.first THEN e.body END) AS bodies
+      FROM s, part, mythline.entries AS e
+     WHERE e.owner = s.owner AND e.agent_id = s.agent_id AND e.session_id = part.home
+       AND e.line = part.line AND e.place < part.length
+       AND e.place >= page.first - 1 - part.base AND e.place < page.stop - part.base
+  ) AS read ON true
+
+-- The entry `$3` of an agent, for owner `$1`, if a living session of the owner reaches it; for no
+-- owner also if one does that is found by its id alone. With how many messages lead to it, itself
+-- included, and their bytes.
+-- name: reachable
+WITH RECURSIVE {reached}
+SELECT reached.*, l.base + reached.place + 1 AS count
+  FROM reached JOIN mythline.lines AS l
+    ON l.owner = reached.owner AND l.agent_id = $2
+   AND l.session_id = reached.home AND l.line = reached.line
+
+-- The same with the entries that lead to it, itself the last; or the last `$4`.
+-- name: line
+WITH RECURSIVE {reached}, part AS (
+  SELECT l.session_id AS home, l.line, reached.place + 1 AS length, l.base,
+         l.follows_home, l.follows_line, l.follows_place, l.base + reached.place + 1 AS total
+    FROM reached JOIN mythline.lines AS l
+      ON l.owner = reached.owner AND l.agent_id = $2
+     AND l.session_id = reached.home AND l.line = reached.line
+  UNION ALL
+  SELECT l.session_id, l.line, part.follows_place + 1, l.base,
+         l.follows_home, l.follows_line, l.follows_place, part.total
+    FROM part CROSS JOIN reached JOIN mythline.lines AS l
+      ON l.owner = reached.owner AND l.agent_id = $2
+     AND l.session_id = part.follows_home AND l.line = part.follows_line
+   WHERE $4::integer IS NULL OR part.base > part.total - $4 - 1
+)
+SELECT reached.place, read.places, read.entry_ids, read.bodies
+  FROM reached, LATERAL (
+    SELECT array_agg(part.base + e.place) AS places, array_agg(e.entry_id) AS entry_ids,
+           array_agg(e.body) AS bodies
+      FROM part, mythline.entries AS e
+     WHERE e.owner = reached.owner AND e.agent_id = $2 AND e.session_id = part.home
+       AND e.line = part.line AND e.place < part.length
+       AND ($4::integer IS NULL OR e.place >= part.total - $4 - 1 - part.base)
+  ) AS read
+
+-- Where entries are that a session's ends or asked-for ids name: `$3` their ids.
+-- name: entries_by_id
+SELECT e.entry_id, e.session_id AS home, e.line, e.place, e.total, l.follows_id,
+       l.base + e.place + 1 AS count
+  FROM mythline.entries AS e JOIN mythline.lines AS l USING (owner, agent_id, session_id, line)
+ WHERE e.owner = $1 AND e.agent_id = $2 AND e.entry_id = ANY ($3::text[])
+
+-- The end of a session's history: of its own line, or what that follows.
+-- name: head
+SELECT s.n, s.line, s.length, s.updated, l.follows_home, l.follows_line, l.follows_place
+  FROM mythline.sessions AS s JOIN mythline.lines AS l USING (owner, agent_id, session_id, line)
+ WHERE s.owner = $1 AND s.agent_id = $2 AND s.session_id = $3 AND s.deleted IS NULL
+
+-- The ends of the branches of a session of number `$4`.
+-- name: tips
+SELECT b.entry_id, b.home, b.line, b.place, e.total, l.base + b.place + 1 AS count
+  FROM mythline.branches AS b
+  JOIN mythline.lines AS l ON l.owner = b.owner AND l.agent_id = b.agent_id
+   AND l.session_id = b.home AND l.line = b.line
+  LEFT JOIN mythline.entries AS e ON e.owner = b.owner AND e.agent_id = b.agent_id
+   AND e.session_id = b.home AND e.line = b.line AND e.place = b.place
+ WHERE b.owner = $1 AND b.agent_id = $2 AND b.session_id = $3 AND b.n = $4
+ ORDER BY b.ord
+
+-- The ranges of the histories that end with places (`$3` homes, `$4` lines, `$5` places), each
+-- told by its number in the arrays.
+-- name: segments
+WITH RECURSIVE part AS (
+  SELECT tip.ord::integer AS tip, l.session_id AS home, l.line, tip.place + 1 AS length, l.base,
+         l.follows_home, l.follows_line, l.follows_place
+    FROM unnest($3::text[], $4::bigint[], $5::integer[]) WITH ORDINALITY
+         AS tip (home, line, place, ord)
+    JOIN mythline.lines AS l
+      ON l.owner = $1 AND l.agent_id = $2 AND l.session_id = tip.home AND l.line = tip.line
+  UNION ALL
+  SELECT part.tip, l.session_id, l.line, part.follows_place + 1, l.base,
+         l.follows_home, l.follows_line, l.follows_place
+    FROM part JOIN mythline.lines AS l
+      ON l.owner = $1 AND l.agent_id = $2
+     AND l.session_id = part.follows_home AND l.line = part.follows_line
+)
+SELECT tip, home, line, length, base, follows_home, follows_line, follows_place
+  FROM part ORDER BY tip, base DESC
+
+-- Entries in ranges of lines (`$3` homes, `$4` lines, `$5` from, `$6` up to, exclusive), each
+-- told by the number of its range.
+-- name: entries
+SELECT span.ord::integer AS span, e.place, e.entry_id, e.body
+  FROM unnest($3::text[], $4::bigint[], $5::integer[], $6::integer[]) WITH ORDINALITY
+       AS span (home, line, low, high, ord)
+  JOIN mythline.entries AS e
+    ON e.owner = $1 AND e.agent_id = $2 AND e.session_id = span.home AND e.line = span.line
+   AND e.place >= span.low AND e.place < span.high
+
+-- Saves ---------------------------------------------------------------------------------------
+
+-- A turn after the head: entries `$9` to `$12` (ids, bodies, which are odd, the bytes up to each),
+-- if `$4` has the stored revision, or is NULL. Without a row nothing was stored.
+-- name: append
+WITH s AS (
+  UPDATE mythline.sessions AS s
+     SET revision = $5, described = NULL, updated = $6,
+         before_id = head_id, head_id = $7, length = length + $8::integer,
+         message_count = message_count + $8::integer, body_bytes = body_bytes + $13::bigint,
+         opening = CASE WHEN opening = '' THEN $14 ELSE opening END,
+         title_folded = CASE WHEN opening = '' AND title IS NULL THEN $15 ELSE title_folded END,
+         preview = CASE WHEN $16 = '' THEN preview ELSE $16 END,
+         preview_folded = CASE WHEN $16 = '' THEN preview_folded ELSE $17 END,
+         usage = coalesce($18::bytea, usage), deferred = $19::bytea, unindexed = true
+   WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND deleted IS NULL
+     AND ($4::text[] IS NULL OR revision = ANY ($4::text[]))
+  RETURNING owner, agent_id, session_id, n, line, length, message_count, body_bytes, before_id,
+            revision
+), entered AS (
+  INSERT INTO mythline.entries
+         (owner, agent_id, session_id, line, place, odd, total, entry_id, body)
+  SELECT s.owner, s.agent_id, s.session_id, s.line, s.length - $8::integer + e.ord - 1, e.odd,
+         s.body_bytes - $13::bigint + e.total, e.entry_id, e.body
+    FROM s, unnest($9::text[], $10::bytea[], $11::boolean[], $12::bigint[]) WITH ORDINALITY
+         AS e (entry_id, body, odd, total, ord)
+), remembered AS (
+  INSERT INTO mythline.repeats
+         (owner, agent_id, session_id, n, key, digest, saved, revision, message_count, entry_ids)
+  SELECT owner, agent_id, session_id, n, $20, $21, $6, $5, message_count, $9
+    FROM s WHERE $20::text IS NOT NULL
+), noted AS (
+  {into_events} SELECT s.owner, s.agent_id, s.session_id, {number}, 'appended', s.revision, $22
+    FROM s, mythline.event_numbers AS last
+)
+SELECT message_count, before_id, {notify} FROM s
+
+-- What an append with an Idempotency-Key stored before.
+-- name: repeated
+SELECT r.* FROM mythline.repeats AS r JOIN mythline.sessions USING (owner, agent_id, session_id, n)
+ WHERE r.owner = $1 AND r.agent_id = $2 AND r.session_id = $3 AND deleted IS NULL
+   AND r.key = $4
+
+-- name: forget_repeats
+DELETE FROM mythline.repeats WHERE saved <= $1
+
+-- name: forget_repeat
+DELETE FROM mythline.repeats
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND key = $4 AND saved <= $5
+
+-- A session with its first messages, if it has any.
+-- name: create
+WITH {made}, entered AS (
+  INSERT INTO mythline.entries
+         (owner, agent_id, session_id, line, place, odd, total, entry_id, body)
+  SELECT s.owner, s.agent_id, s.session_id, s.line, e.ord - 1, e.odd, e.total, e.entry_id, e.body
+    FROM s, unnest($25::text[], $26::bytea[], $27::boolean[], $28::bigint[]) WITH ORDINALITY
+         AS e (entry_id, body, odd, total, ord)
+), noted AS (
+  {into_events} SELECT s.owner, s.agent_id, s.session_id, {number}, 'created', s.revision, $29
+    FROM s, mythline.event_numbers AS last
+)
+SELECT n, {notify} FROM s
+
+-- An empty session of which the transaction makes more.
+-- name: make
+WITH {made} SELECT n FROM s
+
+-- Whether an ownerless caller finds a session of `$1`, an agent, by the id `$2` alone.
+-- name: id_is_taken
+SELECT 1 FROM mythline.sessions
+ WHERE owner = '' AND agent_id = $1 AND session_id = $2 AND deleted IS NULL
+UNION ALL
+SELECT 1 FROM mythline.sessions
+ WHERE agent_id = $1 AND session_id = $2 AND deleted IS NULL AND shared_id
+
+-- A session, and nobody else changes it before the end of the transaction.
+-- name: hold
+SELECT {details}, s.line, s.length, s.shared_id, s.opening
+  FROM mythline.sessions AS s
+ WHERE s.owner = $1 AND s.agent_id = $2 AND s.session_id = $3 AND s.deleted IS NULL
+   FOR UPDATE OF s
+
+-- A line, of which nothing is removed before the end of the transaction.
+-- name: hold_line
+SELECT base, follows_home, follows_line, follows_place, follows_id FROM mythline.lines
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND line = $4 FOR SHARE
+
+-- name: entry_there
+SELECT 1 FROM mythline.entries
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND line = $4 AND place = $5
+
+-- name: add_line
+INSERT INTO mythline.lines
+       (owner, agent_id, session_id, line, base, follows_home, follows_line, follows_place,
+        follows_id)
+VALUES ($1, $2, $3, nextval('mythline.numbers'), $4, $5, $6, $7, $8)
+RETURNING line
+
+-- name: move_line
+UPDATE mythline.lines
+   SET base = $5, follows_home = $6, follows_line = $7, follows_place = $8, follows_id = $9
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND line = $4
+
+-- name: add_entries
+INSERT INTO mythline.entries (owner, agent_id, session_id, line, place, odd, total, entry_id, body)
+SELECT $1, $2, $3, $4, $5::integer + e.ord - 1, e.odd, e.total, e.entry_id, e.body
+  FROM unnest($6::text[], $7::bytea[], $8::boolean[], $9::bigint[]) WITH ORDINALITY
+       AS e (entry_id, body, odd, total, ord)
+
+-- The entries that lead to one of another owner (`$4`, `$5` home, `$6` line, `$7` place), copied to
+-- a line (`$8`) of a session, from the `$9`th on.
+-- name: copy_entries
+WITH RECURSIVE part AS (
+  SELECT l.session_id AS home, l.line, $7::integer + 1 AS length, l.base,
+         l.follows_home, l.follows_line, l.follows_place
+    FROM mythline.lines AS l
+   WHERE l.owner = $4 AND l.agent_id = $2 AND l.session_id = $5 AND l.line = $6
+  UNION ALL
+  SELECT l.session_id, l.line, part.follows_place + 1, l.base,
+         l.follows_home, l.follows_line, l.follows_place
+    FROM part JOIN mythline.lines AS l
+      ON l.owner = $4 AND l.agent_id = $2
+     AND l.session_id = part.follows_home AND l.line = part.follows_line
+)
+INSERT INTO mythline.entries (owner, agent_id, session_id, line, place, odd, total, entry_id, body)
+SELECT $1, $2, $3, $8, part.base + e.place - $9::integer, e.odd, e.total, e.entry_id, e.body
+  FROM part JOIN mythline.entries AS e
+    ON e.owner = $4 AND e.agent_id = $2 AND e.session_id = part.home AND e.line = part.line
+   AND e.place < part.length AND part.base + e.place >= $9::integer
+
+-- Of the entries that lead to one of another owner (`$1`, agent `$2`, `$3` home, `$4` line, `$5`
+-- place), the last that owner `$6` has as well.
+-- name: common
+WITH RECURSIVE part AS (
+  SELECT l.session_id AS home, l.line, $5::integer + 1 AS length, l.base,
+         l.follows_home, l.follows_line, l.follows_place
+    FROM mythline.lines AS l
+   WHERE l.owner = $1 AND l.agent_id = $2 AND l.session_id = $3 AND l.line = $4
+  UNION ALL
+  SELECT l.session_id, l.line, part.follows_place + 1, l.base,
+         l.follows_home, l.follows_line, l.follows_place
+    FROM part JOIN mythline.lines AS l
+      ON l.owner = $1 AND l.agent_id = $2
+     AND l.session_id = part.follows_home AND l.line = part.follows_line
+)
+SELECT other.entry_id, other.session_id AS home, other.line, other.place, other.total,
+       part.base + e.place + 1 AS count
+  FROM part
+  JOIN mythline.entries AS e
+    ON e.owner = $1 AND e.agent_id = $2 AND e.session_id = part.home AND e.line = part.line
+   AND e.place < part.length
+  JOIN mythline.entries AS other
+    ON other.entry_id = e.entry_id AND other.owner = $6 AND other.agent_id = $2
+ ORDER BY count DESC LIMIT 1
+
+-- name: set_history
+UPDATE mythline.sessions
+   SET revision = $5, described = NULL, line = $6, length = $7, before_id = head_id, head_id = $8,
+       message_count = $9, body_bytes = $10, updated = $11, opening = $12, title_folded = $13,
+       preview = $14, preview_folded = $15, usage = $16, deferred = $17, forked_from = $18,
+       forked_at = $19, unindexed = true
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND n = $4
+
+-- name: drop_branches
+DELETE FROM mythline.branches WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND n = $4
+
+-- name: add_branches
+INSERT INTO mythline.branches
+       (owner, agent_id, session_id, n, ord, entry_id, home, line, place)
+SELECT $1, $2, $3, $4, tip.ord, tip.entry_id, tip.home, tip.line, tip.place
+  FROM unnest($5::text[], $6::text[], $7::bigint[], $8::integer[]) WITH ORDINALITY
+       AS tip (entry_id, home, line, place, ord)
+
+-- name: describe
+UPDATE mythline.sessions
+   SET described = $5, title = $6, title_folded = $7, tags = $8, pinned = $9, archived = $10,
+       metadata = $11
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND n = $4
+
+-- name: drop_tags
+DELETE FROM mythline.tags WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND n = $4
+
+-- name: add_tags
+INSERT INTO mythline.tags (owner, agent_id, session_id, n, tag)
+SELECT $1, $2, $3, $4, tag FROM unnest($5::text[]) AS tag
+
+-- Trash ---------------------------------------------------------------------------------------
+
+-- A session to the trash, if `$5` is NULL or its revision with the mark of its description.
+-- name: delete
+WITH s AS (
+  UPDATE mythline.sessions
+     SET deleted = $4
+   WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND deleted IS NULL
+     AND ($5::text IS NULL OR $5 = revision || coalesce('.' || described, ''))
+  RETURNING owner, agent_id, session_id
+), noted AS (
+  {into_events} SELECT s.owner, s.agent_id, s.session_id, {number}, 'deleted', NULL, $4
+    FROM s, mythline.event_numbers AS last
+)
+SELECT session_id, {notify} FROM s
+
+-- Some sessions to the trash: their numbers are in `$4`.
+-- name: delete_some
+WITH s AS (
+  UPDATE mythline.sessions
+     SET deleted = $3
+   WHERE owner = $1 AND agent_id = $2 AND n = ANY ($4::bigint[]) AND session_id = ANY ($5::text[])
+     AND deleted IS NULL
+  RETURNING owner, agent_id, session_id
+), noted AS (
+  {into_events} SELECT s.owner, s.agent_id, s.session_id, {number}, 'deleted', NULL, $3
+    FROM s, mythline.event_numbers AS last
+)
+SELECT session_id, {notify} FROM s
+
+-- name: living
+SELECT session_id, n FROM mythline.sessions
+ WHERE owner = $1 AND agent_id = $2 AND deleted IS NULL
+
+-- Deleted sessions with an id, the last deleted first.
+-- name: deleted
+SELECT {details}, s.line, s.length, s.shared_id
+  FROM mythline.sessions AS s
+ WHERE s.owner = $1 AND s.agent_id = $2 AND s.session_id = $3 AND s.deleted IS NOT NULL
+ ORDER BY s.deleted DESC, s.n DESC
+   FOR UPDATE OF s
+
+-- name: trash
+SELECT session_id, n FROM mythline.sessions
+ WHERE owner = $1 AND agent_id = $2 AND deleted IS NOT NULL AND deleted < $3
+
+-- name: expired
+SELECT owner, agent_id, session_id, n FROM mythline.sessions
+ WHERE deleted IS NOT NULL AND deleted < $1 ORDER BY deleted LIMIT $2
+
+-- name: restore
+UPDATE mythline.sessions SET deleted = NULL, session_id = $5, line = $6, length = $7
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND n = $4
+
+-- A session that is to be purged; a living one only with `$5`.
+-- name: purged
+SELECT line, length FROM mythline.sessions
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND n = $4
+   AND ($5 OR deleted IS NOT NULL)
+   FOR UPDATE
+
+-- name: drop_session
+DELETE FROM mythline.sessions WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND n = $4
+
+-- name: hold_line_alone
+SELECT follows_home, follows_line FROM mythline.lines
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND line = $4 FOR UPDATE
+
+-- The last place of a line that a session (deleted ones count: they can be restored), a branch or
+-- another line needs; -1 if only the line itself is needed.
+-- name: last_needed
+SELECT max(needed) AS needed FROM (
+  SELECT length - 1 AS needed FROM mythline.sessions
+   WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND line = $4
+  UNION ALL
+  SELECT max(place) FROM mythline.branches
+   WHERE owner = $1 AND agent_id = $2 AND home = $3 AND line = $4
+  UNION ALL
+  SELECT max(follows_place) FROM mythline.lines
+   WHERE owner = $1 AND agent_id = $2 AND follows_home = $3 AND follows_line = $4
+) AS each
+
+-- name: drop_entries
+DELETE FROM mythline.entries
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND line = $4 AND place > $5
+
+-- name: drop_line
+DELETE FROM mythline.lines WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND line = $4
+
+-- Events --------------------------------------------------------------------------------------
+
+-- An event on its own, of type `$4` with revision `$5` at `$6`.
+-- name: note
+WITH noted AS (
+  {into_events} SELECT $1, $2, $3, {number}, $4, $5, $6 FROM mythline.event_numbers AS last
+)
+SELECT {notify}
+
+-- The event up to which all are known, or will never be: see events.py. Read before the events.
+-- name: events_known
+SELECT least(
+         (SELECT last_value - (NOT is_called)::integer FROM mythline.event_numbers),
+         (SELECT min(((classid::bigint & 65535) << 32) | objid::bigint) FROM pg_locks
+           WHERE locktype = 'advisory' AND objsubid = 1 AND classid::bigint >> 16 = {lock_space}
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+       ) AS known,
+       (SELECT n FROM mythline.events_dropped) AS dropped
+
+-- name: events
+SELECT n, agent_id, session_id, type, revision, time FROM mythline.events
+ WHERE owner = $1 AND n > $2 AND n <= $3 AND ($4::text IS NULL OR agent_id = $4)
+ ORDER BY n LIMIT $5
+
+-- Events before `$1`, but for the last `$2` of them.
+-- name: drop_events
+WITH gone AS (
+  DELETE FROM mythline.events
+   WHERE time < $1 AND n <= (SELECT last_value FROM mythline.event_numbers) - $2
+  RETURNING n
+)
+UPDATE mythline.events_dropped SET n = greatest(n, (SELECT max(n) FROM gone))
+ WHERE EXISTS (SELECT FROM gone)
+
+-- Fragments -----------------------------------------------------------------------------------
+
+-- A new session with its line and tags.
+-- name: made
+s AS (
+  INSERT INTO mythline.sessions
+         (owner, agent_id, session_id, n, revision, line, length, head_id, message_count,
+          body_bytes, created, updated, shared_id, pinned, archived, title, opening, title_folded,
+          preview, preview_folded, tags, forked_from, forked_at, usage, deferred, metadata,
+          unindexed)
+  VALUES ($1, $2, $3, nextval('mythline.numbers'), $4, nextval('mythline.numbers'), $5::integer,
+          $6, $5::integer, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+          $22, $23, $5::integer > 0)
+  RETURNING owner, agent_id, session_id, n, line, revision
+), started AS (
+  INSERT INTO mythline.lines (owner, agent_id, session_id, line)
+  SELECT owner, agent_id, session_id, line FROM s
+), tagged AS (
+  INSERT INTO mythline.tags (owner, agent_id, session_id, n, tag)
+  SELECT owner, agent_id, session_id, n, tag FROM s, unnest($24::text[]) AS tag
+)
+
+-- What a session is to a list.
+-- name: info
+s.owner, s.agent_id, s.session_id, s.n, s.revision, s.described, s.message_count, s.body_bytes,
+s.created, s.updated, s.deleted, s.pinned, s.archived, s.title, s.opening, s.preview, s.tags
+
+-- And with all that it carries.
+-- name: details
+{info}, s.head_id, s.usage, s.deferred, s.metadata, s.forked_from, s.forked_at,
+ARRAY(SELECT b.entry_id FROM mythline.branches AS b
+       WHERE b.owner = s.owner AND b.agent_id = s.agent_id AND b.session_id = s.session_id
+         AND b.n = s.n ORDER BY b.ord) AS branches
+
+-- name: found
+SELECT * FROM (
+  SELECT *, 0 AS rank FROM mythline.sessions
+   WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND deleted IS NULL
+  UNION ALL
+  (SELECT *, 1 FROM mythline.sessions
+    WHERE $4::boolean AND agent_id = $2 AND session_id = $3 AND deleted IS NULL AND shared_id
+    ORDER BY updated DESC LIMIT 1)
+) AS either ORDER BY rank LIMIT 1
+
+-- The ranges of the history of the session `s`, the newest first.
+-- name: part
+part AS (
+  SELECT l.session_id AS home, l.line, s.length, l.base,
+         l.follows_home, l.follows_line, l.follows_place
+    FROM s JOIN mythline.lines AS l
+      ON l.owner = s.owner AND l.agent_id = s.agent_id
+     AND l.session_id = s.session_id AND l.line = s.line
+  UNION ALL
+  SELECT l.session_id, l.line, part.follows_place + 1, l.base,
+         l.follows_home, l.follows_line, l.follows_place
+    FROM part CROSS JOIN s JOIN mythline.lines AS l
+      ON l.owner = s.owner AND l.agent_id = s.agent_id
+     AND l.session_id = part.follows_home AND l.line = part.follows_line
+)
+
+-- How many messages of the history `part` of `s` come before an entry; NULL if it hasn't got it.
+-- name: position
+(SELECT part.base + e.place FROM mythline.entries AS e JOIN part
+     ON part.home = e.session_id AND part.line = e.line AND e.place < part.length
+  WHERE e.entry_id = {entry} AND e.owner = $1 AND e.agent_id = $2)
+
+-- The entry `$3` for owner `$1`, if a living session reaches it: itself, or a line that follows it.
+-- name: reached
+entry AS (
+  SELECT owner, session_id AS home, line, place, total, entry_id FROM mythline.entries
+   WHERE entry_id = $3 AND agent_id = $2 AND (owner = $1 OR $1 = '')
+), up AS (
+  SELECT owner, home, line, place FROM entry
+  UNION ALL
+  SELECT l.owner, l.session_id, l.line, -1 FROM up JOIN mythline.lines AS l
+      ON l.owner = up.owner AND l.agent_id = $2 AND l.follows_home = up.home
+     AND l.follows_line = up.line AND l.follows_place >= up.place
+), reached AS (
+  SELECT * FROM entry WHERE EXISTS (
+    SELECT FROM up JOIN mythline.sessions AS s
+        ON s.owner = up.owner AND s.agent_id = $2 AND s.session_id = up.home
+       AND s.line = up.line AND s.length > up.place
+     WHERE up.owner = entry.owner AND s.deleted IS NULL AND (s.owner = $1 OR s.shared_id)
+  ) OR EXISTS (
+    SELECT FROM up JOIN mythline.branches AS b
+        ON b.owner = up.owner AND b.agent_id = $2 AND b.home = up.home
+       AND b.line = up.line AND b.place >= up.place
+      JOIN mythline.sessions AS s
+        ON s.owner = b.owner AND s.agent_id = b.agent_id AND s.session_id = b.session_id
+       AND s.n = b.n
+     WHERE up.owner = entry.owner AND s.deleted IS NULL AND (s.owner = $1 OR s.shared_id)
+  )
+  ORDER BY owner = $1 DESC LIMIT 1
+)
+
+-- An event. Its number is taken after a lock that tells those who read how far they may go.
+-- name: into_events
+INSERT INTO mythline.events (owner, agent_id, session_id, n, type, revision, time)
+
+-- name: number
+CASE WHEN pg_advisory_xact_lock_shared(
+            ({lock_space}::bigint << 48) | (last.last_value - (NOT last.is_called)::integer)
+          ) IS NOT NULL
+     THEN nextval('mythline.event_numbers') END
+
+-- name: notify
+pg_notify('mythline', '')

@@ -1,0 +1,87 @@
+"""Rows of sessions: keys and values as they are stored, and what the API makes of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from .. import messages
+from ..models import SessionDetails, SessionInfo, from_micros
+from ..store import SessionKey
+from .connections import Row
+from .texts import escaped, unescaped
+
+Place = tuple[str, str, str]
+"""Owner (`''` for none), agent and session, as they are stored."""
+
+
+def owner_of(owner: str | None) -> str:
+    """An owner as it is stored."""
+    return escaped(owner or "")
+
+
+def place_of(key: SessionKey) -> Place:
+    """Where a session is."""
+    return owner_of(key.owner), key.agent_id, key.session_id
+
+
+def as_json(value: Mapping[str, Any] | Sequence[str]) -> str:
+    """JSON text, as tags and metadata are stored."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def revision(row: Row) -> str:
+    """The revision of a session, with the mark of its description."""
+    return f"{row['revision']}.{row['described']}" if row["described"] else row["revision"]
+
+
+def before_mark(expected: str) -> list[str]:
+    """The stored revisions that a save may go on from which expects one.
+
+    The mark of a description doesn't matter: it leaves the history as it is.
+    """
+    return [expected, expected.rpartition(".")[0]]
+
+
+def info(row: Row, trash_days: float | None = None) -> SessionInfo:
+    """A row as lists show it."""
+    return SessionInfo(**_fields(row, trash_days))
+
+
+def details(row: Row) -> SessionDetails:
+    """A row with its state and branches."""
+    return SessionDetails(
+        **_fields(row, None),
+        head_id=row["head_id"],
+        usage=row["usage"],
+        deferred_tool_requests=row["deferred"],
+        branches=tuple(row["branches"]),
+        forked_from=row["forked_from"],
+        forked_at=row["forked_at"],
+        metadata=json.loads(row["metadata"]),
+        given_title=row["title"],
+    )
+
+
+def _fields(row: Row, trash_days: float | None) -> dict[str, Any]:
+    deleted = None if row["deleted"] is None else from_micros(row["deleted"])
+    stays = None if trash_days is None else timedelta(days=trash_days)
+    return {
+        "agent_id": row["agent_id"],
+        "session_id": row["session_id"],
+        "owner": unescaped(row["owner"]) or None,
+        "title": row["title"] or row["opening"] or None,
+        "preview": row["preview"],
+        "tags": tuple(json.loads(row["tags"])) if row["tags"] != "[]" else (),
+        "pinned": row["pinned"],
+        "archived": row["archived"],
+        "created": from_micros(row["created"]),
+        "last_modified": from_micros(row["updated"]),
+        "message_count": row["message_count"],
+        "size": messages.view_size(row["message_count"], row["body_bytes"]),
+        "revision": revision(row),
+        "deleted": deleted,
+        "purges": None if deleted is None or stays is None else deleted + stays,
+    }

@@ -1,0 +1,84 @@
+"""The schema of a database: made or migrated by one program at a time, and known by its version."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ..errors import StoreTooNew, StoreUnavailable
+from ..queries import migrations
+from .connections import Connections, OutcomeUnknown, Transaction
+
+LOCK: Final = 0x6D7974686C696E65
+"""The advisory lock under which migrations run: «mythline»."""
+_OLDEST: Final = re.compile(r"^-- Works with programs from version (\d+) on\.$", re.MULTILINE)
+
+
+async def version(connections: Connections) -> tuple[int, int] | None:
+    """The version of the schema, and the oldest that a program may know; `None` for none."""
+    found = await connections.read("SELECT to_regclass('mythline.schema') IS NOT NULL AS there")
+    if not found[0]["there"]:
+        return None
+    (row,) = await connections.read("SELECT version, oldest FROM mythline.schema")
+    return row["version"], row["oldest"]
+
+
+async def check(connections: Connections) -> bool:
+    """Whether the database has the schema, and this program may use it.
+
+    Raises:
+        StoreTooNew: If only newer programs may.
+        StoreUnavailable: If it must be migrated first.
+    """
+    found = await version(connections)
+    if found is None:
+        return False
+    known = migrations(__package__)[-1][0]
+    there, oldest = found
+    if oldest > known:
+        raise StoreTooNew(there, known)
+    if there < known:
+        raise StoreUnavailable(
+            f"The store has schema version {there}; this Mythline needs {known}. "
+            "Run `mythline migrate`, then start again."
+        )
+    return True
+
+
+async def migrate(connections: Connections) -> int:
+    """Run the migrations that are missing, in one transaction; the version then.
+
+    Repeating it does nothing.
+
+    Raises:
+        StoreTooNew: If a newer Mythline migrated it. Nothing was changed.
+    """
+
+    async def run(transaction: Transaction) -> int:
+        scripts = migrations(__package__)
+        known = scripts[-1][0]
+        row = await transaction.row("SELECT to_regclass('mythline.schema') IS NOT NULL AS there")
+        there, oldest = 0, 0
+        if row is not None and row["there"]:
+            found = await transaction.row("SELECT version, oldest FROM mythline.schema")
+            assert found is not None
+            there, oldest = found["version"], found["oldest"]
+        if oldest > known:
+            raise StoreTooNew(there, known)
+        for number, script in scripts:
+            if number > there:
+                await transaction.script(script)
+                named = _OLDEST.search(script)
+                oldest = max(oldest, int(named[1]) if named else number)
+                await transaction.rows(
+                    "UPDATE mythline.schema SET version = $1, oldest = $2", number, oldest
+                )
+
+        return max(there, known)
+
+    try:
+        return await connections.transact(run, lock=LOCK)
+    except OutcomeUnknown as error:
+        raise StoreUnavailable(
+            "The connection to the database was lost while the schema was migrated. Try again."
+        ) from error.__cause__

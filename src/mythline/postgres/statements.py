@@ -1,0 +1,33 @@
+"""The statements of `queries.sql`, put together from their fragments."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ..queries import load
+
+LOCK_SPACE: Final = 0x4D79
+"""The upper 16 bits of the advisory locks under which events are numbered: «My»."""
+
+_FRAGMENT: Final = re.compile(r"\{(\w+)\}")
+_BEHIND: Final = re.compile(r"(\s*^--[^\n]*)+\Z", re.MULTILINE)
+"""What is said of the next one."""
+_LISTS: Final = {"source", "condition", "order", "limit"}
+
+
+def _assembled() -> dict[str, str]:
+    found = {name: _BEHIND.sub("", text) for name, text in load(__package__).items()}
+    for number in (5, 6):
+        found[f"position_{number}"] = found["position"].replace("{entry}", f"${number}")
+    found["lock_space"] = str(LOCK_SPACE)
+
+    def fill(text: str) -> str:
+        return _FRAGMENT.sub(
+            lambda match: match[0] if match[1] in _LISTS else fill(found[match[1]]), text
+        )
+
+    return {name: fill(text) for name, text in found.items() if name != "position"}
+
+
+SQL: Final = _assembled()

@@ -1,0 +1,274 @@
+"""Saves: one statement for a turn or a new session, a transaction for what goes another way."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+import asyncpg
+
+from .. import excerpts
+from ..errors import (
+    EntryExists,
+    IdempotencyMismatch,
+    RevisionConflict,
+    SessionNotFound,
+    StoreUnavailable,
+)
+from ..models import SessionDetails, now_micros
+from ..operations import ANY, KEEP, Describe
+from ..store import Append, AppendResult, Save, SessionKey
+from . import moving, rows
+from .connections import Connections, OutcomeUnknown, Transaction
+from .statements import SQL
+from .texts import escaped, shown
+from .values import batch, new_values
+
+DAY: Final = 86_400_000_000
+_LOST: Final = (
+    "The connection to the database was lost before it told whether the turn was stored, and it "
+    "isn't there. Load the session again, then repeat the change."
+)
+
+
+# Appends
+
+
+async def append(connections: Connections, key: SessionKey, append: Append) -> AppendResult:
+    """Add messages as `Store.append` says, in one statement; a key is looked up before it."""
+    place = rows.place_of(key)
+    repeat = None if append.idempotency_key is None else escaped(append.idempotency_key)
+    for _ in range(2):
+        if repeat is not None:
+            found = await _repeated(connections, place, repeat, append)
+            if found is not None:
+                return found
+        opening = excerpts.opening(append.bodies)
+        preview = excerpts.preview(reversed(append.bodies))
+        ids, bodies, odd, totals = batch(append.entry_ids, append.bodies)
+        try:
+            found = await connections.write(
+                SQL["append"],
+                *place,
+                None if append.expected is ANY else rows.before_mark(append.expected),
+                append.revision,
+                append.updated,
+                ids[-1],
+                len(ids),
+                ids,
+                bodies,
+                odd,
+                totals,
+                totals[-1],
+                shown(opening),
+                shown(opening).casefold(),
+                shown(preview),
+                shown(preview).casefold(),
+                append.usage,
+                append.deferred_tool_requests,
+                repeat,
+                append.digest,
+                now_micros(),
+            )
+        except asyncpg.UniqueViolationError as error:
+            if repeat is not None and error.constraint_name == "repeats_pkey":
+                continue  # somebody sent the same at the same moment
+            raise EntryExists from error
+        except OutcomeUnknown as error:
+            return await _read_back(connections, key, append, error)
+        if found:
+            (row,) = found
+            return AppendResult(append.revision, row["message_count"], tuple(ids), row["before_id"])
+        if not await connections.read(SQL["get"], *place, False):
+            raise SessionNotFound(key.session_id)
+        raise RevisionConflict(key.session_id)
+    raise RevisionConflict(key.session_id)
+
+
+async def _repeated(
+    connections: Connections, place: rows.Place, key: str, append: Append
+) -> AppendResult | None:
+    """What an earlier append under the same key stored."""
+    since = append.updated - DAY
+    found = await connections.read(SQL["repeated"], *place, key)
+    if not found:
+        return None
+    (row,) = found
+    if row["saved"] <= since:
+        await connections.write(SQL["forget_repeat"], *place, key, since)
+        return None
+    if row["digest"] != append.digest:
+        raise IdempotencyMismatch
+    return AppendResult(row["revision"], row["message_count"], tuple(row["entry_ids"]))
+
+
+async def _read_back(
+    connections: Connections, key: SessionKey, append: Append, error: OutcomeUnknown
+) -> AppendResult:
+    """What an append stored of which the connection was lost.
+
+    The session's row is held first: a statement that is still under way has it.
+
+    Raises:
+        StoreUnavailable: If it wasn't stored.
+    """
+    place = rows.place_of(key)
+
+    async def look(transaction: Transaction) -> Any | None:
+        await transaction.row(SQL["hold"], *place)
+        found = await transaction.rows(SQL["entries_by_id"], *place[:2], list(append.entry_ids))
+        return {row["entry_id"]: row for row in found} or None
+
+    try:
+        found = await connections.transact(look)
+    except OutcomeUnknown as again:
+        raise StoreUnavailable(_UNKNOWN) from again.__cause__
+    if found is None:
+        raise StoreUnavailable(_LOST) from error.__cause__
+    count = found[append.entry_ids[-1]]["count"]
+    first = found[append.entry_ids[0]]
+    before = (
+        first["follows_id"] if first["place"] == 0 else await _id_before(connections, key, first)
+    )
+    return AppendResult(append.revision, count, tuple(append.entry_ids), before)
+
+
+_UNKNOWN: Final = (
+    "The connection to the database was lost, and it isn't known whether the change was stored. "
+    "Load the session again to see."
+)
+
+
+async def _id_before(connections: Connections, key: SessionKey, row: Any) -> str | None:
+    owner, agent_id, _ = rows.place_of(key)
+    found = await connections.read(
+        SQL["entries"],
+        owner,
+        agent_id,
+        [row["home"]],
+        [row["line"]],
+        [row["place"] - 1],
+        [row["place"]],
+    )
+    return found[0]["entry_id"] if found else None
+
+
+# Sessions that are made, and histories that go another way
+
+
+async def save(connections: Connections, key: SessionKey, save: Save) -> None:
+    """Store a session as `Store.save` says."""
+    try:
+        if save.expected is None and _is_plain(save):
+            await _create(connections, key, save)
+        else:
+            await connections.transact(
+                lambda transaction: moving.save(transaction, key, save),
+                lock=_lock(key) if save.expected is None and save.id_alone else None,
+            )
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "entries_id":
+            raise EntryExists from error
+        raise RevisionConflict(key.session_id) from error
+    except OutcomeUnknown as error:
+        await _read_back_save(connections, key, save, error)
+
+
+def _is_plain(save: Save) -> bool:
+    """Whether its history is what it brings, in order, and nothing else."""
+    parents = [None, *(entry.entry_id for entry in save.entries)]
+    return (
+        not save.branches
+        and save.head_id == parents[-1]
+        and all(
+            entry.parent_id == parent for entry, parent in zip(save.entries, parents, strict=False)
+        )
+    )
+
+
+def _lock(key: SessionKey) -> int:
+    """A lock on the session's id for whoever owns it."""
+    name = f"{key.agent_id}/{key.session_id}".encode()
+    return int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
+
+
+async def _create(connections: Connections, key: SessionKey, save: Save) -> None:
+    values = new_values(key, save, save.entries)
+    if not save.id_alone:
+        await connections.write(SQL["create"], *values)
+        return
+
+    async def create(transaction: Transaction) -> None:
+        if await transaction.row(SQL["id_is_taken"], key.agent_id, key.session_id):
+            raise RevisionConflict(key.session_id)
+        await transaction.rows(SQL["create"], *values)
+
+    await connections.transact(create, lock=_lock(key))
+
+
+async def _read_back_save(
+    connections: Connections, key: SessionKey, save: Save, error: OutcomeUnknown
+) -> None:
+    """Return if a save was stored of which the connection was lost.
+
+    Raises:
+        StoreUnavailable: If it wasn't, or that can't be told.
+    """
+
+    async def look(transaction: Transaction) -> str | None:
+        row = await transaction.row(SQL["hold"], *rows.place_of(key))
+        return None if row is None else row["revision"]
+
+    try:
+        found = await connections.transact(look)
+    except OutcomeUnknown as again:
+        raise StoreUnavailable(_UNKNOWN) from again.__cause__
+    if found != save.revision:
+        raise StoreUnavailable(_LOST) from error.__cause__
+
+
+# Descriptions
+
+
+async def describe(connections: Connections, key: SessionKey, change: Describe) -> SessionDetails:
+    """Change what describes a session as `Store.describe` says; what it is then."""
+    place = rows.place_of(key)
+
+    async def run(transaction: Transaction) -> SessionDetails:
+        row = await transaction.row(SQL["hold"], *place)
+        if row is None:
+            raise SessionNotFound(key.session_id)
+        if change.expected is not ANY and rows.revision(row) != change.expected:
+            raise RevisionConflict(key.session_id)
+        given = None if change.title in (KEEP, None) else shown(str(change.title))
+        title = row["title"] if change.title is KEEP else given
+        tags = row["tags"] if change.tags is KEEP else rows.as_json(list(change.tags))
+        session = (*place, row["n"])
+        await transaction.rows(
+            SQL["describe"],
+            *session,
+            change.mark,
+            title,
+            (title or row["opening"]).casefold(),
+            tags,
+            row["pinned"] if change.pinned is KEEP else change.pinned,
+            row["archived"] if change.archived is KEEP else change.archived,
+            row["metadata"] if change.metadata is KEEP else rows.as_json(change.metadata),
+        )
+        if change.tags is not KEEP and tags != row["tags"]:
+            await transaction.rows(SQL["drop_tags"], *session)
+            await transaction.rows(SQL["add_tags"], *session, list(change.tags))
+        kind = "renamed" if title != row["title"] else "updated"
+        mark = f"{row['revision']}.{change.mark}"
+        await transaction.rows(SQL["note"], *place, kind, mark, now_micros())
+        found = await transaction.row(SQL["get"], *place, False)
+        assert found is not None
+        return rows.details(found)
+
+    try:
+        return await connections.transact(run)
+    except OutcomeUnknown as error:
+        found = await connections.read(SQL["get"], *place, False)
+        if found and found[0]["described"] == change.mark:
+            return rows.details(found[0])
+        raise StoreUnavailable(_UNKNOWN) from error.__cause__
