@@ -82,7 +82,7 @@ constraints: ## choose the versions in constraints.txt anew
 # and .dev (with the linters). A larger one brings the smaller ones.
 
 $(VENV)/.serve: pyproject.toml constraints.txt | $(PY)
-	$(call install,.)
+	$(call install,.[postgres])
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(PY)
