@@ -69,7 +69,7 @@ async def branches(connections: Connections, place: rows.Place) -> list[Branch] 
     ends = await _ends(connections, place)
     if ends is None:
         return None
-    history = [] if ends.head is None else ends.lines[ends.head]
+    history: Line = () if ends.head is None else ends.lines[ends.head]
     partings = [_parting(history, ends.lines[tip.spot]) for tip in ends.tips if tip.spot]
     spans: list[tuple[str, int, int, int]] = []
     asked: list[tuple[int, bool]] = []  # which branch, and whether for where it parts
@@ -79,14 +79,16 @@ async def branches(connections: Connections, place: rows.Place) -> list[Branch] 
         spans += last
         asked += [(index, False)] * len(last)
         if parts_at is not None:
-            spans.append((*parts_at, parts_at.place + 1))
+            home, line, at = parts_at
+            spans.append((home, line, at, at + 1))
             asked.append((index, True))
     read: dict[tuple[int, bool], list[Row]] = {}
     if spans:
         columns: list[Any] = [list(column) for column in zip(*spans, strict=True)]
         found = await connections.read(SQL["entries"], *place[:2], *columns)
         for row in sorted(found, key=lambda row: (row["span"], row["place"])):
-            read.setdefault(asked[row["span"] - 1], []).append(row)
+            span: int = row["span"]
+            read.setdefault(asked[span - 1], []).append(row)
     return [
         _branch(ends.row, tip, shared, read.get((index, False), []), read.get((index, True)))
         for index, (tip, (_, shared)) in enumerate(zip(ends.tips, partings, strict=True))

@@ -1,4 +1,6 @@
 """Temporary."""
+
+
 async def check(connections, indexing, *, fix):
     return
     yield

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
@@ -24,10 +25,10 @@ Row = Any
 """An `asyncpg.Record`: read by column name."""
 
 CONNECT: Final = 10.0
-"""Seconds that making a connection may take, all hosts together."""
+"""Seconds that making a connection may take, all hosts together; each has its share of it."""
 WAIT: Final = 10.0
 """Seconds that a caller waits for a connection of the pool."""
-TIMEOUT: Final = 60.0
+TIMEOUT: Final = 30.0
 """Seconds that a statement may take."""
 TRIES: Final = 10
 """How often a transaction is begun anew that the server gave up for the sake of another."""
@@ -78,7 +79,17 @@ def translated(error: BaseException) -> MythlineError:
         )
     if isinstance(error, asyncpg.QueryCanceledError):
         return StoreUnavailable("The database took too long. Try again in a moment.")
+    if isinstance(error, asyncpg.PostgresError) and not isinstance(error, _GONE):
+        log.error("PostgreSQL refused a statement: %s", error)  # callers aren't told more
     return StoreUnavailable("The database can't be reached or answer now. Try again in a moment.")
+
+
+def hosts(dsn: str) -> list[str]:
+    """An address with several hosts, `postgresql://…@one:5432,two:5432/…`, as one for each."""
+    parts = urlsplit(dsn)
+    user, at, names = parts.netloc.rpartition("@")
+    found = [parts._replace(netloc=f"{user}{at}{name}") for name in names.split(",")]
+    return [urlunsplit(one) for one in found]
 
 
 class Transaction:
@@ -114,7 +125,7 @@ class Connections:
     def __init__(
         self, dsn: str, size: int, *, transaction_pooling: bool = False, replica: bool = False
     ) -> None:
-        self._dsn = dsn
+        self._hosts = hosts(dsn)
         self._size = size
         self._transaction_pooling = transaction_pooling
         self._replica = replica
@@ -148,27 +159,43 @@ class Connections:
         if not self._is_open:
             raise StoreClosed
 
-    def options(self) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         """What connections are made with."""
         options: dict[str, Any] = {
-            "timeout": CONNECT,
             "command_timeout": TIMEOUT,
             "connection_class": Connection,
             "max_cached_statement_lifetime": 0,
         }
-        if not self._replica and "target_session_attrs" not in self._dsn:
-            options["target_session_attrs"] = "read-write" if "," in self._dsn else "any"
+        if not self._replica and "target_session_attrs" not in self._hosts[0]:
+            options["target_session_attrs"] = "read-write"
         if self._transaction_pooling:
             options["statement_cache_size"] = 0
         else:
             options["server_settings"] = {"application_name": "mythline", "jit": "off"}
         return options
 
+    async def _connect(self, *_: Any, **options: Any) -> Any:
+        """A connection to the first host that will do, the last that did before the others."""
+        error: Exception | None = None
+        for host in list(self._hosts):
+            try:
+                connection: Any = await asyncpg.connect(
+                    host, **options, timeout=CONNECT / len(self._hosts)
+                )
+            except (asyncpg.PostgresError, *_GONE) as failed:
+                error = failed
+                continue
+            self._hosts.remove(host)
+            self._hosts.insert(0, host)
+            return connection
+        assert error is not None
+        raise error
+
     async def connect(self) -> Any:
         """A connection of its own, beside the pool. The caller closes it."""
         self.check()
         try:
-            return await asyncpg.connect(self._dsn, **self.options())
+            return await self._connect(**self._options())
         except (asyncpg.PostgresError, *_GONE, ValueError) as error:
             raise translated(error) from error
 
@@ -183,11 +210,11 @@ class Connections:
                 pool = self._pools.get(loop)
                 if pool is None:
                     pool = asyncpg.create_pool(
-                        self._dsn,
                         min_size=0,
                         max_size=self._size,
                         max_queries=1 << 40,
-                        **self.options(),
+                        connect=self._connect,
+                        **self._options(),
                     )
                     self._pools[loop] = pool
         await pool  # made ready once; connections come when they are needed

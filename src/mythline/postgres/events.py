@@ -1,8 +1,10 @@
 """Tells what happens to sessions, whichever server does it.
 
-Every change notes an event in its transaction and notifies those who listen; the table is the
-truth. A connection of its own listens, while someone follows events; where that can't be, and in
-case a notification is lost, the table is looked at a few times a second.
+Every change notes an event in its transaction; the table is the truth. Who follows events in the
+same process is woken at once, those elsewhere by a notification, for all changes of a moment
+together. It is not part of the transactions: PostgreSQL commits those that notify one after the
+other, each with a sync of its own. A connection listens, while someone follows; where that can't
+be, and in case a notification is lost, the table is looked at a few times a second.
 
 Events are numbered before they are committed. So that nobody goes past one that is yet to come,
 who notes one first takes a shared lock that tells the last number there was: all up to the lowest
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Final
 
 import asyncpg
@@ -27,6 +29,8 @@ CHANNEL: Final = "mythline"
 EVERY: Final = 0.3
 """Seconds between two looks, whether or not there was a notification."""
 AT_ONCE: Final = 500
+TOGETHER: Final = 0.1
+"""Seconds of changes that one notification tells of."""
 
 
 class Events:
@@ -42,6 +46,7 @@ class Events:
         self._listens = listens
         self._followers: set[asyncio.Event] = set()
         self._listener: asyncio.Task[None] | None = None
+        self._notifier: asyncio.Task[None] | None = None
         self._is_closed = False
 
     def open(self) -> None:
@@ -52,18 +57,32 @@ class Events:
         """End everyone's following."""
         self._is_closed = True
         self._wake()
-        await self._stop()
+        listener, notifier = self._listener, self._notifier
+        self._listener = self._notifier = None
+        if notifier is not None and await _ended(notifier):
+            await self._notify()
+        if listener is not None:
+            await _ended(listener)
+
+    def noted(self) -> None:
+        """Something happened here that is committed."""
+        self._wake()
+        if self._listens and (self._notifier is None or self._notifier.done()):
+            loop = asyncio.get_running_loop()
+            self._notifier = loop.create_task(self._notify_soon(), name="mythline-notify")
+
+    async def _notify_soon(self) -> None:
+        await asyncio.sleep(TOGETHER)
+        self._notifier = None
+        await self._notify()
+
+    async def _notify(self) -> None:
+        with contextlib.suppress(MythlineError):  # who follows will look all the same
+            await self._connections.read(SQL["notify"])
 
     def _wake(self) -> None:
         for follower in self._followers:
             follower.set()
-
-    async def _stop(self) -> None:
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await listener
 
     @contextlib.contextmanager
     def _following(self) -> Generator[asyncio.Event]:
@@ -91,14 +110,17 @@ class Events:
                 continue
             gone = asyncio.Event()
             try:
-                connection.add_termination_listener(lambda *_, gone=gone: gone.set())
-                await connection.add_listener(CHANNEL, lambda *_: self._wake())
+                connection.add_termination_listener(_setter(gone))
+                await connection.add_listener(CHANNEL, self._notified)
                 self._wake()
                 await gone.wait()
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 await asyncio.sleep(EVERY)
             finally:
                 connection.terminate()
+
+    def _notified(self, *_: Any) -> None:
+        self._wake()
 
     async def follow(
         self, owner: str, agent_id: str | None, after: str | None
@@ -132,6 +154,23 @@ class Events:
     async def _known(self) -> tuple[int, int]:
         (row,) = await self._connections.read(SQL["events_known"])
         return row["known"], row["dropped"]
+
+
+def _setter(event: asyncio.Event) -> Callable[[Any], None]:
+    def set_it(_: Any) -> None:
+        event.set()
+
+    return set_it
+
+
+async def _ended(task: asyncio.Task[None]) -> bool:
+    """Whether a task of this event loop was still to end; it is now."""
+    if task.done() or task.get_loop() is not asyncio.get_running_loop():
+        return False
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return True
 
 
 def _number(event_id: str) -> int:

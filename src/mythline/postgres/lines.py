@@ -25,7 +25,7 @@ class Point(NamedTuple):
 
     spot: Spot | None
     entry_id: str | None
-    count: int
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride]
     total: int
 
 
@@ -66,7 +66,8 @@ def segments(rows: Iterable[Row], count: int) -> list[list[Segment]]:
             if row["follows_line"] is None
             else Spot(row["follows_home"], row["follows_line"], row["follows_place"])
         )
-        found[row["tip"] - 1].append(
+        tip: int = row["tip"]
+        found[tip - 1].append(
             Segment(row["home"], row["line"], row["length"], row["base"], follows)
         )
     return found

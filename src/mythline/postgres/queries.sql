@@ -44,7 +44,7 @@ SELECT count(*) FROM {source} WHERE s.owner = $1 AND s.agent_id = $2 AND {condit
 -- name: is_frequent
 SELECT count(*) > $4::bigint AS is_frequent FROM (
   SELECT FROM mythline.tags WHERE owner = $1 AND agent_id = $2 AND tag = $3 LIMIT $4::bigint + 1
-) AS some
+) AS few
 
 -- name: records
 SELECT {details} FROM mythline.sessions AS s
@@ -250,7 +250,7 @@ WITH s AS (
   {into_events} SELECT s.owner, s.agent_id, s.session_id, {number}, 'appended', s.revision, $22
     FROM s, mythline.event_numbers AS last
 )
-SELECT message_count, before_id, {notify} FROM s
+SELECT message_count, before_id FROM s
 
 -- What an append with an Idempotency-Key stored before.
 -- name: repeated
@@ -277,7 +277,7 @@ WITH {made}, entered AS (
   {into_events} SELECT s.owner, s.agent_id, s.session_id, {number}, 'created', s.revision, $29
     FROM s, mythline.event_numbers AS last
 )
-SELECT n, {notify} FROM s
+SELECT n FROM s
 
 -- An empty session of which the transaction makes more.
 -- name: make
@@ -416,7 +416,7 @@ WITH s AS (
   {into_events} SELECT s.owner, s.agent_id, s.session_id, {number}, 'deleted', NULL, $4
     FROM s, mythline.event_numbers AS last
 )
-SELECT session_id, {notify} FROM s
+SELECT session_id FROM s
 
 -- Some sessions to the trash: their numbers are in `$4`.
 -- name: delete_some
@@ -430,7 +430,7 @@ WITH s AS (
   {into_events} SELECT s.owner, s.agent_id, s.session_id, {number}, 'deleted', NULL, $3
     FROM s, mythline.event_numbers AS last
 )
-SELECT session_id, {notify} FROM s
+SELECT session_id FROM s
 
 -- name: living
 SELECT session_id, n FROM mythline.sessions
@@ -495,10 +495,7 @@ DELETE FROM mythline.lines WHERE owner = $1 AND agent_id = $2 AND session_id = $
 
 -- An event on its own, of type `$4` with revision `$5` at `$6`.
 -- name: note
-WITH noted AS (
-  {into_events} SELECT $1, $2, $3, {number}, $4, $5, $6 FROM mythline.event_numbers AS last
-)
-SELECT {notify}
+{into_events} SELECT $1, $2, $3, {number}, $4, $5, $6 FROM mythline.event_numbers AS last
 
 -- The event up to which all are known, or will never be: see events.py. Read before the events.
 -- name: events_known
@@ -514,6 +511,9 @@ SELECT least(
 SELECT n, agent_id, session_id, type, revision, time FROM mythline.events
  WHERE owner = $1 AND n > $2 AND n <= $3 AND ($4::text IS NULL OR agent_id = $4)
  ORDER BY n LIMIT $5
+
+-- name: notify
+SELECT pg_notify('mythline', '')
 
 -- Events before `$1`, but for the last `$2` of them.
 -- name: drop_events
@@ -629,6 +629,3 @@ CASE WHEN pg_advisory_xact_lock_shared(
             ({lock_space}::bigint << 48) | (last.last_value - (NOT last.is_called)::integer)
           ) IS NOT NULL
      THEN nextval('mythline.event_numbers') END
-
--- name: notify
-pg_notify('mythline', '')

@@ -11,6 +11,7 @@ from .connections import Connections, OutcomeUnknown, Transaction
 
 LOCK: Final = 0x6D7974686C696E65
 """The advisory lock under which migrations run: «mythline»."""
+PACKAGE: Final = "mythline.postgres"
 _OLDEST: Final = re.compile(r"^-- Works with programs from version (\d+) on\.$", re.MULTILINE)
 
 
@@ -33,7 +34,7 @@ async def check(connections: Connections) -> bool:
     found = await version(connections)
     if found is None:
         return False
-    known = migrations(__package__)[-1][0]
+    known = migrations(PACKAGE)[-1][0]
     there, oldest = found
     if oldest > known:
         raise StoreTooNew(there, known)
@@ -55,7 +56,7 @@ async def migrate(connections: Connections) -> int:
     """
 
     async def run(transaction: Transaction) -> int:
-        scripts = migrations(__package__)
+        scripts = migrations(PACKAGE)
         known = scripts[-1][0]
         row = await transaction.row("SELECT to_regclass('mythline.schema') IS NOT NULL AS there")
         there, oldest = 0, 0

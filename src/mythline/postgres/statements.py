@@ -17,7 +17,7 @@ _LISTS: Final = {"source", "condition", "order", "limit"}
 
 
 def _assembled() -> dict[str, str]:
-    found = {name: _BEHIND.sub("", text) for name, text in load(__package__).items()}
+    found = {name: _BEHIND.sub("", text) for name, text in load("mythline.postgres").items()}
     for number in (5, 6):
         found[f"position_{number}"] = found["position"].replace("{entry}", f"${number}")
     found["lock_space"] = str(LOCK_SPACE)

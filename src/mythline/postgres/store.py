@@ -76,6 +76,7 @@ class PostgresStore(Reading):
         return self._connections if self._replica is None else await self._replica.reader()
 
     def _written(self) -> None:
+        self._events.noted()
         if self._replica is not None:
             self._replica.note_write()
 
