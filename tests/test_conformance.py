@@ -8,6 +8,7 @@ import pytest
 from pydantic_ai.conversation_store import InMemoryConversationStore
 
 from mythline import open_store
+from mythline.postgres import PostgresStore
 from mythline.testing import ConversationStoreSuite, ScopedSuite, StoreSuite
 
 
@@ -37,6 +38,30 @@ class TestLocalOfAnOwner(ScopedSuite):
     async def conversations(self, tmp_path):
         async with open_store(tmp_path / "store") as store:
             yield store.sessions("agent", owner="alice")
+
+
+class TestPostgres(StoreSuite):
+    @pytest.fixture
+    def open_store(self, database):
+        return lambda: open_store(database)
+
+
+class TestPostgresOfAnOwner(ScopedSuite):
+    scopes = ("alice",)
+
+    @pytest.fixture
+    async def conversations(self, database):
+        async with open_store(database) as store:
+            yield store.sessions("agent", owner="alice")
+
+
+class TestPgBouncer(ConversationStoreSuite):
+    """Over connections of the server that last for one transaction."""
+
+    @pytest.fixture
+    async def conversations(self, pgbouncer, database):
+        async with PostgresStore(pgbouncer.dsn(database), transaction_pooling=True) as store:
+            yield store.sessions("agent")
 
 
 def test_no_rule_hides_another():
