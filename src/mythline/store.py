@@ -11,7 +11,7 @@ raises has changed nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -395,3 +395,21 @@ class Store(ABC):
     @abstractmethod
     async def settle(self, key: SessionKey) -> None:
         """Wait until what other programs read of a session is up to date: its view, say."""
+
+    async def hold(self, key: SessionKey) -> Callable[[], None]:
+        """Wait until no other user of this place holds a session, and hold it.
+
+        It stops nobody who doesn't ask. Whoever waits may be cancelled. A store that doesn't say
+        otherwise knows of no others, and lets everybody hold what they ask for.
+
+        Returns:
+            What lets go of it, to be called once, from any thread. The end of the process does
+            so as well.
+
+        Concurrency: who waits is told in no order.
+        """
+        return _nothing
+
+
+def _nothing() -> None:
+    """Let go of what nobody else can hold."""

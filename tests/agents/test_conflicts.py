@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from typing import Any
 
 import pytest
+from pydantic_ai import Agent
 from pydantic_ai.conversation_store import ConversationConflict
 
-from mythline.agents import RunConflict
+from mythline.agents import RunConflict, SessionMemory
 from mythline.agents.locks import Locks
 from mythline.errors import InvalidInput, RevisionConflict, SessionBusy
-from tests.agents.support import ENTRIES, SESSION, Echo, Room, brief, by_run, until
+from mythline.store import SessionKey
+from tests.agents.support import (
+    AGENT,
+    ENTRIES,
+    SESSION,
+    CountingStore,
+    Echo,
+    Room,
+    brief,
+    by_run,
+    until,
+)
 
 FIRST = ["user:first", "text:You said first"]
 ASYNC = {name: way for name, way in ENTRIES.items() if name != "run_sync"}
@@ -74,7 +87,10 @@ async def test_the_later_one_raises_and_has_its_messages(room: Room, echo: Echo)
     assert error.session_id == error.conversation_id == SESSION
     assert brief(error.messages) == ["user:slow", "text:You said slow"]
     assert await room.brief() == ["user:quick", "text:You said quick"]
-    assert "Load it again" in str(error)
+    assert str(error) == (
+        "The session 'tale' was saved or deleted during the run, and the run's turn was not "
+        "stored. Load it again, then repeat the run."
+    )
 
 
 @pytest.mark.parametrize("on_conflict", ["branch", "append"])
@@ -189,6 +205,86 @@ async def test_a_run_that_waits_can_be_cancelled(room: Room, echo: Echo):
     echo.hold = None
     await by_run(agent, "next", conversation_id=SESSION)
     assert [w for w in await room.brief() if w.startswith("user")] == ["user:slow", "user:next"]
+
+
+@pytest.mark.parametrize("way", ENTRIES.values(), ids=ENTRIES)
+async def test_another_store_of_the_same_directory_waits_too(room: Room, echo: Echo, way: Any):
+    async with CountingStore(room.store.path) as store:
+        agent = room.agent(echo.model, memory=room.memory(exclusive=True))
+        other = Agent(
+            echo.model, capabilities=[SessionMemory(store, agent_id=AGENT, exclusive=True)]
+        )
+        hold = echo.hold = asyncio.Event()
+        slow = asyncio.ensure_future(by_run(agent, "slow", conversation_id=SESSION))
+        await echo.reached.wait()
+        echo.hold = None
+        quick = asyncio.ensure_future(way(other, "quick", conversation_id=SESSION))
+        await by_run(other, "elsewhere", conversation_id="other")  # which is not held
+        hasty = SessionMemory(store, agent_id=AGENT, exclusive=True, wait=0)
+        with pytest.raises(SessionBusy):
+            await Agent(echo.model, capabilities=[hasty]).run("no", conversation_id=SESSION)
+        assert not quick.done()
+        hold.set()
+        await asyncio.gather(slow, quick)
+    said = [words for words in await room.brief() if words.startswith("user")]
+    assert said == ["user:slow", "user:quick"]
+    assert (await room.sessions.info(SESSION)).branches == ()
+    assert not [*room.store.path.glob("*.lock")]
+
+
+async def test_who_waits_for_another_store_can_be_cancelled(room: Room, echo: Echo):
+    key = SessionKey(None, AGENT, SESSION)
+    async with CountingStore(room.store.path) as store:
+        let_go = await store.hold(key)
+        agent = room.agent(echo.model, memory=room.memory(exclusive=True))
+        waiting = asyncio.ensure_future(by_run(agent, "never", conversation_id=SESSION))
+        await until(lambda: _is_first(room))
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        let_go()
+        await by_run(agent, "next", conversation_id=SESSION)
+    assert await room.brief() == ["user:next", "text:You said next"]
+
+
+def _is_first(room: Room) -> bool:
+    from mythline.agents import locks
+
+    return room.store in locks._LOCKS and bool(locks._LOCKS[room.store]._lines)
+
+
+async def test_what_a_killed_process_held_is_free(room: Room, echo: Echo):
+    program = (
+        "import asyncio, sys\n"
+        "from mythline.local import LocalStore\n"
+        "from mythline.store import SessionKey\n"
+        "async def main():\n"
+        "    async with LocalStore(sys.argv[1]) as store:\n"
+        "        await store.hold(SessionKey(None, *sys.argv[2:]))\n"
+        "        print('held', flush=True)\n"
+        "        await asyncio.sleep(600)\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, str(room.store.path), AGENT, SESSION),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        assert await process.stdout.readline() == b"held\n"
+        hasty = room.agent(echo.model, memory=room.memory(exclusive=True, wait=0))
+        with pytest.raises(SessionBusy):
+            await hasty.run("no", conversation_id=SESSION)
+        patient = room.agent(echo.model, memory=room.memory(exclusive=True))
+        waiting = asyncio.ensure_future(by_run(patient, "later", conversation_id=SESSION))
+        await until(lambda: _is_first(room))
+    finally:
+        process.kill()
+    await process.wait()
+    async with asyncio.timeout(20):
+        await waiting
+    assert await room.brief() == ["user:later", "text:You said later"]
+    assert not [*room.store.path.glob("*.lock")]
 
 
 def _line(room: Room) -> int:

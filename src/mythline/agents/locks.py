@@ -1,7 +1,8 @@
-"""A lock for each session, held through a run, in this process.
+"""A lock for each session, held through a run.
 
 Runs of one session may be on several event loops and threads (`run_sync` has a loop of its own),
 which the locks of `asyncio` and `anyio` can't serve; so whoever waits is told on its own loop.
+The first in line then holds the session in its store, against other processes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Hashable
 from contextvars import ContextVar
@@ -28,6 +30,10 @@ class _Holding:
         self.locks = locks
         self.key = key
         self.active = True
+
+    def end(self) -> None:
+        """It does no longer."""
+        self.active = False
 
 
 _HELD: ContextVar[tuple[_Holding, ...]] = ContextVar("mythline_sessions_held", default=())
@@ -88,7 +94,9 @@ _GUARD: Final = threading.Lock()
 
 @contextlib.asynccontextmanager
 async def alone(store: Store, key: SessionKey, wait: float | None) -> AsyncGenerator[None]:
-    """Hold a session; whoever comes in this process and asks for it waits.
+    """Hold a session; whoever comes and asks for it waits. First come, first served.
+
+    That is so in this process. Between processes it is as `Store.hold` has it.
 
     Raises:
         SessionBusy: If another run still holds it after `wait` seconds.
@@ -102,14 +110,17 @@ async def alone(store: Store, key: SessionKey, wait: float | None) -> AsyncGener
             f"A run of session {key.session_id!r} was started inside one that holds it "
             "(exclusive=True). Use another session there."
         )
-    try:
-        await locks.acquire(key, wait)
-    except TimeoutError:
-        raise SessionBusy(key.session_id) from None
-    holding = _Holding(locks, key)
-    _HELD.set((*held, holding))  # for this run's task and what it starts
-    try:
+    began = time.monotonic()
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await locks.acquire(key, wait)
+            stack.callback(locks.release, key)
+            left = None if wait is None else wait - (time.monotonic() - began)
+            async with asyncio.timeout(left):
+                stack.callback(await store.hold(key))
+        except TimeoutError:
+            raise SessionBusy(key.session_id) from None
+        holding = _Holding(locks, key)
+        _HELD.set((*held, holding))  # for this run's task and what it starts
+        stack.callback(holding.end)
         yield
-    finally:
-        holding.active = False
-        locks.release(key)

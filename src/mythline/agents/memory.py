@@ -90,8 +90,8 @@ class SessionMemory(AbstractCapability[Any]):
         on_conflict: What to do with a turn when another was added to the session since its run
             began. `branch`: keep it as a branch beside the current history; `append`: after the
             newest message; `raise`: raise `RunConflict`, which has its messages.
-        exclusive: Hold the session through a run; another run of it in this process that asks
-            the same waits, `wait` seconds at most, and then raises `SessionBusy`.
+        exclusive: Hold the session through a run; another run of it that asks the same waits,
+            in this process or in another, `wait` seconds at most, and then raises `SessionBusy`.
         wait: Seconds, or `None` for as long as it takes.
         on_save: Called with each turn that was stored. If it raises, so does the run.
 

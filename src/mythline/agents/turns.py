@@ -13,6 +13,7 @@ from pydantic_ai.conversation_store import (
     ConversationEntry,
     ConversationRecord,
 )
+from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.usage import RunUsage
@@ -31,9 +32,13 @@ class RunConflict(RevisionConflict, ConversationConflict):
     """
 
     def __init__(self, session_id: str, messages: Sequence[ModelMessage]) -> None:
-        RevisionConflict.__init__(self, session_id)
-        self.conversation_id = session_id
+        self.session_id = self.conversation_id = session_id
         self.messages = list(messages)
+        UserError.__init__(  # the one base that words no message of its own
+            self,
+            f"The session {session_id!r} was saved or deleted during the run, and the run's turn "
+            "was not stored. Load it again, then repeat the run.",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ from starlette.responses import Response
 from .. import ids
 from ..agents.named import AnyAgent, memory_for
 from ..agents.turns import SavedTurn
-from ..errors import InvalidInput
+from ..errors import InvalidInput, MythlineError
 from ..sessions import AgentSessions
 from . import bodies, schemas
 from .parameters import Agent, Deps, RunsHere, Sessions
@@ -276,7 +276,8 @@ class _Turn:
 
     async def _shown(self, error: Exception | asyncio.CancelledError) -> Exception:
         """What the client is told of an error."""
-        if isinstance(error, UserError) and self._saved is None:
+        is_theirs = isinstance(error, UserError) and not isinstance(error, MythlineError)
+        if is_theirs and self._saved is None:
             record = await self._sessions.read_record(self._session_id)
             waits = None if record is None else record.deferred_tool_requests
             if waits is not None:

@@ -19,7 +19,7 @@ from ..models import (
 )
 from ..operations import ANY, Describe, Expected
 from ..store import Append, AppendResult, Save, SessionKey
-from . import checking, rows, trash, writing
+from . import checking, holding, rows, trash, writing
 from .database import SQL, Connection
 from .layout import look
 from .reading import Reading
@@ -226,3 +226,8 @@ class LocalStore(Reading):
             if row["head"] != row["view_head"]:
                 self._views.touch(row["n"], 0)
             await asyncio.to_thread(self._views.settle, row["n"])
+
+    async def hold(self, key: SessionKey) -> Callable[[], None]:
+        """A lock on a file in the directory: between processes, and stores of this one."""
+        self._check()
+        return await holding.hold(self.path, key)

@@ -1,0 +1,78 @@
+"""Holding a session, as every process sees it that shares the store's directory.
+
+The lock is `flock` on a file of the session's, so it ends with its process, however that ends. The
+file is there for as long as the session is held; one that a killed process left is taken over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from ..store import SessionKey
+from .database import translated
+
+SUFFIX: Final = ".lock"
+_SHORTEST: Final = 0.01
+_LONGEST: Final = 0.1
+"""Seconds between two tries: a call that waits in the kernel could not be cancelled."""
+
+
+async def hold(directory: Path, key: SessionKey) -> Callable[[], None]:
+    """Wait until nobody else holds a session, and hold it; what is returned lets go of it.
+
+    Raises:
+        StoreUnavailable: If the file can't be made.
+        StoreFull: If there is no room for it.
+    """
+    path = directory / _name(key)
+    pause = _SHORTEST
+    while (release := _try(path)) is None:
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST)
+    return release
+
+
+def _name(key: SessionKey) -> str:
+    whole = "\0".join((key.owner or "", key.agent_id, key.session_id))
+    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:32] + SUFFIX
+
+
+def _try(path: Path) -> Callable[[], None] | None:
+    while True:
+        with translated():
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_there = _is_at(path, descriptor)
+            except BlockingIOError:
+                os.close(descriptor)
+                return None
+            except BaseException:
+                os.close(descriptor)
+                raise
+        if is_there:
+            return lambda: _let_go(path, descriptor)
+        os.close(descriptor)  # whoever held it has removed it meanwhile
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _let_go(path: Path, descriptor: int) -> None:
+    try:
+        with contextlib.suppress(OSError):
+            if _is_at(path, descriptor):
+                path.unlink()
+    finally:
+        os.close(descriptor)
