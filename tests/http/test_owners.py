@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import FastAPI, Header
+from pydantic_ai import Agent
+from pydantic_ai.models.test import TestModel
 
 from mythline import open_store, session_router
 from tests.http.support import Client, turn
@@ -117,3 +119,30 @@ def test_a_cursor_of_anothers_list_shows_nothing_of_it(users: Users):
     target = users.ask("alice", "GET", "?limit=1").links["next"]["url"]
     response = users.client.get(target, headers={"User": "bob"})
     assert {each["session_id"] for each in response.json()} <= {"b"}
+
+
+def test_without_what_the_owner_is_known_by_a_request_is_422(place: Path):
+    def user(x_user: Annotated[str, Header()]) -> str:
+        return x_user
+
+    def wanted(x_wanted: Annotated[str, Header()]) -> str:
+        return x_wanted
+
+    app, bot = FastAPI(), Agent(TestModel(), name="bot")
+    store = open_store(place)
+    app.include_router(session_router(store, agents=[bot], owner=user, deps=wanted))
+    app.include_router(session_router(store, agent=bot, owner=user, deps=wanted, prefix="/one"))
+    paths = app.openapi()["paths"]
+    with Client(app) as client:
+        for path, methods in paths.items():
+            for method in methods:
+                place_of_it = path.format(agent_id="bot", session_id="s", entry_id="e", number=0)
+                response = client.request(method, place_of_it)
+                if response.status_code in (415, 413):
+                    response = client.request(method, place_of_it, json={})
+                assert response.status_code == 422, (method, path, response.text)
+                assert "x-user" in response.json()["detail"] or "x_user" in response.text
+        told = client.post("/one/run", json={"message": "Hi"}, headers={"X-User": "ann"})
+        assert told.status_code == 422
+        assert told.json()["detail"].count("x-wanted") == 1
+        assert client.get("/one/sessions", headers={"X-User": "ann"}).json() == []

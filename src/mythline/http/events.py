@@ -13,10 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from ..models import SessionEvent
+from ..sessions import AgentSessions
 from ..store import Store
 from . import life_schemas
 from .closed import CLOSED
-from .parameters import Sessions
+from .parameters import bound
 from .problems import EXPECTED, LOG, problems
 from .route import ProblemRoute
 from .stopping import until_stopped
@@ -112,16 +113,23 @@ def _frame(event: SessionEvent) -> bytes:
 
 
 async def _of_agent(
-    sessions: Sessions, after: After = None, last_event_id: LastEventId = None
-) -> AsyncGenerator[Feed]:
+    request: Request, after: After = None, last_event_id: LastEventId = None
+) -> AsyncGenerator[Feed | None]:
+    sessions: AgentSessions | None = bound(request, "sessions")
+    if sessions is None:
+        yield None
+        return
     async with _feed(sessions.events(after=last_event_id or after or None)) as feed:
         yield feed
 
 
 async def _of_all(
     request: Request, after: After = None, last_event_id: LastEventId = None
-) -> AsyncGenerator[Feed]:
-    store: Store = request.state.mythline_store
+) -> AsyncGenerator[Feed | None]:
+    store: Store | None = bound(request, "store")
+    if store is None:
+        yield None
+        return
     owner = request.state.mythline_owner
     async with _feed(store.events(owner, None, after=last_event_id or after or None)) as feed:
         yield feed

@@ -14,24 +14,33 @@ from . import schemas
 from .running import Runs
 
 
+def bound(request: Request, name: str) -> Any:
+    """What the router has bound to a request.
+
+    It is `None` where the request lacks what the application's dependencies take, the owner's
+    say: FastAPI refuses it only when it has called all other dependencies.
+    """
+    return getattr(request.state, f"mythline_{name}", None)
+
+
 async def current_sessions(request: Request) -> AgentSessions:
     """The sessions that this request is about."""
-    return request.state.mythline_sessions
+    return bound(request, "sessions")
 
 
 async def current_agent(request: Request) -> AnyAgent:
     """The agent that this request is to run."""
-    return request.state.mythline_agent
+    return bound(request, "agent")
 
 
 async def current_deps(request: Request) -> Any:
     """What the agent depends on in this run."""
-    return request.state.mythline_deps
+    return bound(request, "deps")
 
 
 async def current_runs(request: Request) -> Runs:
     """The runs that are going on."""
-    return request.state.mythline_runs
+    return bound(request, "runs")
 
 
 async def session_id_of(

@@ -15,8 +15,10 @@ from starlette.exceptions import HTTPException
 from .. import ids
 from ..agents.named import AnyAgent, by_id
 from ..errors import InvalidInput, StoreClosed, StoreError
+from ..sessions import AgentSessions
 from ..store import SessionKey, Store
 from . import schemas, table
+from .parameters import bound
 from .problems import LOG
 from .protocols import chats
 from .route import ProblemRoute
@@ -125,7 +127,9 @@ def _bind_store(
 
 def _bind(request: Request, agent_id: str) -> None:
     state = request.state
-    state.mythline_sessions = state.mythline_store.sessions(agent_id, state.mythline_owner)
+    store: Store | None = bound(request, "store")
+    if store is not None:
+        state.mythline_sessions = store.sessions(agent_id, state.mythline_owner)
 
 
 async def _bind_agent_of_path(
@@ -149,7 +153,10 @@ def _bind_run(
 
     async def bind_run(request: Request, deps: Any = given) -> None:
         state = request.state
-        agent_id = state.mythline_sessions.agent_id
+        sessions: AgentSessions | None = bound(request, "sessions")
+        if sessions is None:
+            return
+        agent_id = sessions.agent_id
         if agent_id not in runnable:
             raise HTTPException(
                 404,
