@@ -1,5 +1,9 @@
 """`mythline serve`."""
 
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +67,28 @@ def test_what_a_module_raises_is_shown_as_it_is(tmp_path: Path):
     ran = process("serve", "--agent", "my_agents:teller", cwd=tmp_path)
     assert ran.code == 1
     assert "No module named 'not_installed'" in ran.err
+
+
+def test_a_server_that_is_stopped_as_soon_as_it_starts_stops(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = str(found.getsockname()[1])
+    running = subprocess.Popen(
+        [sys.executable, "-m", "mythline", "serve", "--store", "store", "--port", port],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert running.stdout is not None
+    try:
+        for line in running.stdout:
+            if "Spawning worker" in line:
+                break
+        running.send_signal(signal.SIGTERM)
+        rest, _ = running.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        subprocess.run(["pkill", "-KILL", "-P", str(running.pid)], check=False)
+        running.kill()
+        raise
+    assert running.returncode == 0
+    assert "Traceback" not in rest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from ipaddress import ip_address
 from typing import Annotated, Any
 
@@ -64,6 +65,9 @@ def serve(
         os.environ["MYTHLINE_ALLOWED_HOSTS"] = ",".join(allow_host)
     shown = f"[{host}]" if ":" in host else host
     typer.echo(f"Mythline serves {os.environ['MYTHLINE_STORE']} at http://{shown}:{port}/")
+    # The process that serves is a fork of this one, and would be deaf to a signal to stop until it
+    # has handlers of its own: both would then run for ever.
+    os.register_at_fork(after_in_child=_stop_when_told)
     Server(
         "mythline.http.app:create_app",
         factory=True,
@@ -72,6 +76,11 @@ def serve(
         port=port,
         log_dictconfig=LOGGING,
     ).serve()
+
+
+def _stop_when_told() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _is_loopback(host: str) -> bool:
