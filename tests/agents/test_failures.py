@@ -10,15 +10,17 @@ from typing import Any
 
 import anyio
 import pytest
-from pydantic_ai import CancellationToken, RunContext
+from pydantic_ai import CancellationToken, RunContext, ToolOutput, ToolReturn
 from pydantic_ai.exceptions import RunCancelled, RunTimedOut, UsageLimitExceeded
 from pydantic_ai.messages import (
     ModelRequest,
     ModelResponse,
     SystemPromptPart,
+    ToolCallPart,
     ToolReturnPart,
     UserPromptPart,
 )
+from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 from pydantic_ai.usage import UsageLimits
 
 from mythline.agents.recorder import Recorder
@@ -264,9 +266,6 @@ async def test_cancelled(scene: Scene, way: Any, place: str, how: str):
 
 
 async def test_a_tool_that_had_returned_keeps_its_return(scene: Scene):
-    from pydantic_ai.messages import ToolCallPart
-    from pydantic_ai.models.function import FunctionModel
-
     async def two(messages: list[Any], info: Any) -> ModelResponse:
         return ModelResponse(
             [
@@ -291,6 +290,48 @@ async def test_a_tool_that_had_returned_keeps_its_return(scene: Scene):
         await scene.agent.run("go", conversation_id=SESSION, model=FunctionModel(two))
     assert (await scene.stored())[-1] == "return:quick"
     await scene.check_next(by_run)
+
+
+@async_ways
+async def test_a_tool_that_had_returned_when_the_run_was_cancelled_keeps_its_return(
+    scene: Scene, way: Any
+):
+    names = ("quick", "look")
+
+    async def two(messages: list[Any], info: Any) -> ModelResponse:
+        return ModelResponse([ToolCallPart(name, {}, tool_call_id=name) for name in names])
+
+    async def stream(messages: list[Any], info: Any) -> AsyncIterator[Any]:
+        yield {at: DeltaToolCall(name, "{}", tool_call_id=name) for at, name in enumerate(names)}
+
+    waits, returned = asyncio.Event(), asyncio.Event()
+
+    async def wait(ctx: RunContext[None]) -> str:
+        waits.set()
+        await asyncio.Event().wait()
+        return ""
+
+    @scene.agent.tool_plain
+    async def quick() -> ToolReturn:
+        asyncio.get_running_loop().call_soon(returned.set)
+        return ToolReturn("found", metadata={"how": "quickly"})
+
+    scene.in_tool = wait
+    model = FunctionModel(two, stream_function=stream)
+    going = asyncio.ensure_future(way(scene.agent, "go", conversation_id=SESSION, model=model))
+    await waits.wait()
+    await returned.wait()
+    going.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await going
+    assert (await scene.stored())[-3:] == ["call:quick", "call:look", "return:quick"]
+    last = (await scene.room.sessions.history(SESSION))[-1]
+    assert isinstance(last, ModelRequest)
+    assert last.state == "interrupted"
+    (answer,) = last.parts
+    assert isinstance(answer, ToolReturnPart)
+    assert (answer.content, answer.metadata) == ("found", {"how": "quickly"})
+    await scene.check_next(way)
 
 
 # Streams and runs that are left
@@ -394,6 +435,23 @@ async def test_a_stream_that_is_left_keeps_what_had_come(scene: Scene, leave: An
     assert isinstance(last, ModelResponse)
     assert last.state == ("incomplete" if leave in (_leave_stream, _leave_iter) else "interrupted")
     await scene.check_next(by_stream)
+
+
+@ways
+async def test_a_stream_that_is_left_within_a_call_takes_a_prompt(scene: Scene, way: Any):
+    async def stream(messages: list[Any], info: Any) -> AsyncIterator[Any]:
+        yield {0: DeltaToolCall("final_result", '{"response": "a', tool_call_id="f")}
+        await asyncio.Event().wait()
+
+    model = FunctionModel(stream_function=stream)
+    async with scene.agent.run_stream(
+        "go", conversation_id=SESSION, model=model, output_type=ToolOutput(list[str])
+    ) as left:
+        assert left.response.tool_calls
+    last = (await scene.room.sessions.history(SESSION))[-1]
+    assert isinstance(last, ModelResponse)
+    assert last.state == "incomplete"
+    await scene.check_next(way)
 
 
 async def test_iter_that_is_left_before_its_tools_run(scene: Scene):

@@ -335,7 +335,9 @@ class SessionMemory(AbstractCapability[Any]):
         record = self._start.record
         if record is not None and record.deferred_tool_requests is None and ctx.messages:
             last = ctx.messages[-1]
-            if isinstance(last, ModelResponse) and last.state == "complete" and last.tool_calls:
+            # "incomplete": its stream was left. Pydantic AI sees to those that are "interrupted".
+            open_states = ("complete", "incomplete")
+            if isinstance(last, ModelResponse) and last.state in open_states and last.tool_calls:
                 ctx.messages[:] = repair_messages(ctx.messages)
 
     async def before_model_request(

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
     ModelResponse,
     SystemPromptPart,
+    ToolCallPart,
     ToolReturn,
     ToolReturnPart,
 )
@@ -124,31 +125,52 @@ class Recorder:
             if self.streamed_output:
                 self.new.append(self._answers(last))
             elif not ended:
-                self.new[-1] = dataclasses.replace(last, state="interrupted")
+                self._close(last)
         return self.new
+
+    def _close(self, response: ModelResponse) -> None:
+        """Say that the calls of the last response will not be answered, but those that were.
+
+        A run that is cancelled ends before Pydantic AI has put into the history what its tools had
+        returned by then.
+        """
+        calls = [call for call in response.tool_calls if call.tool_call_id in self.returns]
+        if not calls:
+            self.new[-1] = dataclasses.replace(response, state="interrupted")
+            return
+        parts = [self._answer(call) for call in calls]
+        self.new.append(_request(response, parts, state="interrupted"))
 
     def _answers(self, response: ModelResponse) -> ModelRequest:
         """What `run_stream` answers its last response with, which it keeps to its result."""
-        parts: list[ToolReturnPart] = []
-        for call in response.tool_calls:
-            metadata: Any = None
-            if call.tool_call_id == self.final_call_id:
-                content: Any = _FINAL
-            else:
-                content = self.returns.get(call.tool_call_id, _SKIPPED)
-                if isinstance(content, ToolReturn):
-                    metadata, content = content.metadata, content.return_value
-            part = ToolReturnPart(
-                call.tool_name, content, call.tool_call_id, tool_kind=call.tool_kind
-            )
-            part.metadata = metadata
-            parts.append(part)
-        return ModelRequest(
-            parts,
-            timestamp=parts[-1].timestamp,
-            run_id=response.run_id,
-            conversation_id=response.conversation_id,
-        )
+        return _request(response, [self._answer(call) for call in response.tool_calls])
+
+    def _answer(self, call: ToolCallPart) -> ToolReturnPart:
+        metadata: Any = None
+        if call.tool_call_id == self.final_call_id:
+            content: Any = _FINAL
+        else:
+            content = self.returns.get(call.tool_call_id, _SKIPPED)
+            if isinstance(content, ToolReturn):
+                metadata, content = content.metadata, content.return_value
+        part = ToolReturnPart(call.tool_name, content, call.tool_call_id, tool_kind=call.tool_kind)
+        part.metadata = metadata
+        return part
+
+
+def _request(
+    response: ModelResponse,
+    parts: Sequence[ToolReturnPart],
+    state: Literal["complete", "interrupted"] = "complete",
+) -> ModelRequest:
+    """A request of the same run that answers a response."""
+    return ModelRequest(
+        parts,
+        timestamp=parts[-1].timestamp,
+        run_id=response.run_id,
+        conversation_id=response.conversation_id,
+        state=state,
+    )
 
 
 def _is_for_one_request(part: object) -> bool:
