@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -472,3 +473,26 @@ async def test_words_of_another_version(root: Path, monkeypatch: pytest.MonkeyPa
         sessions = store.sessions("agent")
         assert len(await sessions.search("fire")) == 2
         assert list(await sessions.search("dragon")) == []
+
+
+async def test_a_store_that_is_closed_just_as_its_index_wakes_is_closed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with open_store(root) as store:
+        assert isinstance(store, LocalStore)
+        index = store._indexing
+
+        class Wake(threading.Event):
+            """Closes the index where the word of that would be lost."""
+
+            def clear(self) -> None:
+                index._stop.set()
+                self.set()
+                super().clear()
+
+        index.close()
+        monkeypatch.setattr(index, "_wake", Wake())
+        index.open()
+        assert index._thread is not None
+        await asyncio.to_thread(index._thread.join, 20)
+        assert not index._thread.is_alive()

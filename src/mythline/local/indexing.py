@@ -95,6 +95,8 @@ class Indexing:
             if self._stop.wait(PAUSE):
                 return
             self._wake.clear()
+            if self._stop.is_set():  # what was cleared may be the wake of who closes
+                return
             try:
                 wait = None if self._catch_up() else RETRY
             except StoreClosed:
