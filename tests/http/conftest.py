@@ -11,14 +11,22 @@ from mythline.http import create_app
 from tests.http.support import Client
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests run over both stores, except those that look into the folder of one."""
+    if "place" in metafunc.fixturenames and not list(metafunc.definition.iter_markers("folder")):
+        metafunc.parametrize("place", ["local", "postgres"], indirect=True)
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """Where the store is."""
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where the store is: a folder, or the address of a database."""
+    if getattr(request, "param", "local") == "postgres":
+        return request.getfixturevalue("database")
     return tmp_path / "kept-here"
 
 
 @pytest.fixture
-def client(place: Path) -> Iterator[Client]:
+def client(place: Path | str) -> Iterator[Client]:
     with Client(create_app(place, max_body_size=1 << 20), secret=str(place)) as client:
         yield client
 

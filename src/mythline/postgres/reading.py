@@ -90,9 +90,9 @@ class Reading(Store):
         """All sessions with what they carry; costs what it returns."""
         reader = await self._reader()
         if owner is None:
-            found = await reader.read(SQL["records_shared"], agent_id, limit)
+            found = await reader.read(SQL["records_shared"], agent_id, _most(limit))
         else:
-            found = await reader.read(SQL["records"], rows.owner_of(owner), agent_id, limit)
+            found = await reader.read(SQL["records"], rows.owner_of(owner), agent_id, _most(limit))
         return [rows.details(row) for row in found]
 
     async def history(
@@ -109,7 +109,9 @@ class Reading(Store):
                 raise EntryNotFound(entry_id)
         reader = await self._reader()
         try:
-            found = await reader.read(SQL["history"], *rows.place_of(key), limit, before, after)
+            found = await reader.read(
+                SQL["history"], *rows.place_of(key), _most(limit), before, after
+            )
         except StoreUnavailable as error:
             raise _too_long(error) from error
         if not found:
@@ -127,7 +129,7 @@ class Reading(Store):
     ) -> tuple[SessionDetails, bytes | None] | None:
         """A session and the array of its messages, of one snapshot."""
         try:
-            found = await self._primary.read(SQL["load"], *rows.place_of(key), shared, limit)
+            found = await self._primary.read(SQL["load"], *rows.place_of(key), shared, _most(limit))
         except StoreUnavailable as error:
             if isinstance(error.__cause__, asyncpg.ProgramLimitExceededError):
                 return await super().load(key, limit=limit, shared=shared)
@@ -151,7 +153,7 @@ class Reading(Store):
             return None
         where = rows.owner_of(owner)
         try:
-            found = await self._primary.read(SQL["line"], where, agent_id, entry_id, limit)
+            found = await self._primary.read(SQL["line"], where, agent_id, entry_id, _most(limit))
         except StoreUnavailable as error:
             raise _too_long(error) from error
         if not found:
@@ -188,6 +190,11 @@ class Reading(Store):
                 yield event
         finally:
             await follow.aclose()
+
+
+def _most(limit: int | None) -> int | None:
+    """A limit that PostgreSQL can count to; no history is longer."""
+    return None if limit is None else min(limit, 2**31 - 1)
 
 
 def _too_long(error: StoreUnavailable) -> Any:
