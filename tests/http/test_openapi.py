@@ -59,7 +59,7 @@ VERBS = {
     "session_events",
 }
 OF_ALL = {"list_agents", "search", "events"}
-OF_SERVER = {"health", "ready", "get_retention"}
+OF_SERVER = {"health", "ready", "get_retention", "doctor"}
 STREAMS = ("/events",)
 
 

@@ -13,13 +13,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from ..agents.named import AnyAgent, by_id, import_agents
 from ..opening import open_store
 from ..settings import read_settings
 from ..store import SessionKey, Store
-from . import life_schemas, retention, schemas
+from . import doctor, life_schemas, retention, schemas
 from .page import page
 from .problems import problem_of, problems
 from .route import ProblemRoute, close_paths
@@ -119,6 +119,13 @@ def _stored(sessions: APIRouter, keeper: retention.Keeper) -> APIRouter:
         generate_unique_id_function=lambda route: route.name,
     )
     router.add_api_route("/ready", ready, methods=["GET"], responses=problems())
+    router.add_api_route(
+        "/api/doctor",
+        doctor.doctor,
+        methods=["GET"],
+        response_class=StreamingResponse,
+        responses=doctor.ANSWER | problems(),
+    )
     router.routes.extend(retention.routes.routes)
     close_paths(router)
     return router

@@ -6,6 +6,7 @@ import { address, go, here, onPlace } from "../lib/place.js";
 import { ahead, count, several, size, whole } from "../lib/words.js";
 import { confirmed, openDialog } from "../ui/dialog.js";
 import { toast, trying } from "../ui/toast.js";
+import { doctor } from "./doctor.js";
 
 /** @import { Agent, Summary } from "../lib/types.js" */
 
@@ -27,10 +28,12 @@ function open() {
   const pruning = h("section", null, h("h3", null, "Prune"));
   if (here().agent) pruning.append(form(here().agent));
   else pruning.hidden = true;
-  dialog = openDialog("Storage", [sizes, kept, pruning], {
+  const checked = doctor();
+  dialog = openDialog("Storage", [sizes, kept, pruning, checked.element], {
     className: "storage",
     onclose: () => {
       dialog = null;
+      checked.stop();
       if (here().show) go({ show: "" }, { replace: true });
     },
   });
@@ -145,6 +148,7 @@ function form(agent) {
       fill(result, "Fill in one of the three.");
       return;
     }
+    fill(result, "Looking…");
     const found = await ask(path, { method: "POST", json: { ...asked, dry_run: true } });
     const shown = /** @type {string[]} */ (found.sessions).slice(0, 5);
     fill(
@@ -181,7 +185,7 @@ function form(agent) {
         void trying(look);
       },
     },
-    h("p", null, `Of ${agent}, those that one of these tells:`),
+    h("p", null, `Sessions of ${agent} that one of these is true of:`),
     field("Not saved for", age, "90d, 12h, 2w"),
     field("All but the last", keep, "sessions"),
     field("Beyond", bytes, "MB"),

@@ -1,4 +1,5 @@
-// Server-sent events of an answer to POST, which the browser's EventSource can't send.
+// Answers that come bit by bit: server-sent events of an answer to POST, which the browser's
+// EventSource can't send, and lines.
 
 /**
  * The events of a stream, each with its name and its data as JSON.
@@ -19,6 +20,28 @@ export async function* eventsOf(response) {
         const event = parsed(block);
         if (event) yield event;
       }
+    }
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}
+
+/**
+ * The lines of an answer as they come, without their ends.
+ * @param {Response} response
+ * @returns {AsyncGenerator<string>}
+ */
+export async function* linesOf(response) {
+  if (!response.body) return;
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      const lines = (rest + value).split("\n");
+      rest = lines.pop() ?? "";
+      yield* lines;
     }
   } finally {
     await reader.cancel().catch(() => {});

@@ -117,6 +117,15 @@
  */
 
 /**
+ * @typedef {object} Finding
+ * @property {string} kind
+ * @property {string} explanation
+ * @property {string | null} agent_id
+ * @property {string | null} session_id
+ * @property {boolean} can_fix
+ */
+
+/**
  * @typedef {object} StoreEvent
  * @property {string} type
  * @property {string | null} agent_id
