@@ -26,8 +26,9 @@ const view = new SessionView(byId("main"), {
   agent: () => sidebar.agent(),
 });
 
-// On a narrow screen one of the two is shown: the list while no session is open.
-const narrow = () => app.classList.toggle("listing", !here().session);
+// On a narrow screen one of the two is shown: the list while no session is open. Without an agent
+// there is none, and the other says how to begin.
+const narrow = () => app.classList.toggle("listing", Boolean(here().agent) && !here().session);
 onPlace((place, before) => {
   if (place.session !== before.session || place.agent !== before.agent) narrow();
   else if (place.session) app.classList.remove("listing");
@@ -61,7 +62,13 @@ async function lookAtAgents() {
 }
 
 async function start() {
-  await lookAtAgents();
+  /** @type {unknown} */
+  let wrong = null;
+  try {
+    sidebar.know(await ask("api/agents"));
+  } catch (error) {
+    wrong = error;
+  }
   const { agents } = sidebar;
   if (!here().agent && agents.length) {
     const last = agents.find((agent) => agent.agent_id === remembered());
@@ -72,6 +79,8 @@ async function start() {
   } else {
     sidebar.show(here());
     void view.load(here());
+    if (wrong && here().agent) tellError(wrong);
+    else if (wrong) view.showError(here(), wrong, () => location.reload());
   }
   narrow();
   startFind();

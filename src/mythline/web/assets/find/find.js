@@ -45,6 +45,8 @@ function open(text) {
   });
   let controller = new AbortController();
   let chosen = 0;
+  let isSearching = false;
+  let opensFirst = false;
 
   const options = () => /** @type {HTMLAnchorElement[]} */ ([...results.querySelectorAll("[role=option]")]);
   /** @param {number} to */
@@ -74,12 +76,14 @@ function open(text) {
       const titles = agent
         ? page(withQuery(sessionsPath(agent), { q: words, limit: TITLES, archived: "any" }), signal)
         : Promise.resolve({ rows: [] });
-      const hits = page(withQuery("api/search", { q: words, limit: HITS }), signal);
-      const [inTitles, inMessages] = await Promise.all([titles, hits]);
+      const [inTitles, inMessages] = await Promise.all([titles, messages(words, begun(input.value), signal)]);
       if (signal.aborted) return;
       draw(inTitles.rows, inMessages.rows, inMessages.next !== null);
+      isSearching = false;
+      if (opensFirst) options()[0]?.click();
     } catch (error) {
       if (!signal.aborted) {
+        isSearching = false;
         fill(results);
         state.textContent = told(error);
       }
@@ -101,15 +105,20 @@ function open(text) {
       ? isMore
         ? `The ${found} best. More words find fewer.`
         : `${found} found`
-      : "Nothing found. Fewer words find more; drag* finds dragon, too.";
+      : "Nothing found. Fewer words find more.";
     choose(0);
   };
 
   const searchSoon = calm(120, () => void search());
-  input.addEventListener("input", searchSoon);
+  input.addEventListener("input", () => {
+    isSearching = Boolean(input.value.trim());
+    opensFirst = false;
+    searchSoon();
+  });
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown") choose(chosen + 1);
     else if (event.key === "ArrowUp") choose(chosen - 1);
+    else if (event.key === "Enter" && isSearching) opensFirst = true; // of what comes
     else if (event.key === "Enter") options()[chosen]?.click();
     else return;
     event.preventDefault();
@@ -134,6 +143,33 @@ function open(text) {
   );
   input.setSelectionRange(text.length, text.length);
   void search();
+}
+
+/**
+ * What is typed, with its last word as a beginning: whoever types may not be done with it.
+ * @param {string} text
+ * @returns {string | null} null if the last word is done
+ */
+function begun(text) {
+  const isInPhrase = (text.match(/"/g) ?? []).length % 2 === 1;
+  return !isInPhrase && /[\p{L}\p{N}]{2}$/u.test(text) ? `${text.trim()}*` : null;
+}
+
+/**
+ * The messages with these words, then those with what begins so.
+ * @param {string} words
+ * @param {string | null} beginning
+ * @param {AbortSignal} signal
+ */
+async function messages(words, beginning, signal) {
+  const find = (/** @type {string} */ q) => page(withQuery("api/search", { q, limit: HITS }), signal);
+  const found = await find(words);
+  if (!beginning || found.rows.length >= HITS) return found;
+  const key = (/** @type {Hit} */ hit) => `${hit.agent_id} ${hit.session_id} ${hit.entry_id} ${hit.role}`;
+  const known = new Set(found.rows.map(key));
+  const more = await find(beginning);
+  const others = more.rows.filter((/** @type {Hit} */ hit) => !known.has(key(hit)));
+  return { ...more, rows: [...found.rows, ...others] };
 }
 
 function tips() {

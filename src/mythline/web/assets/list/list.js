@@ -54,6 +54,8 @@ export class SessionList {
     this.error = null;
     this.what = "";
     this.stop = "";
+    /** What `firstId` found, as every row asks for it. */
+    this.known = { of: this.sessions, open: "", id: "" };
     this.controller = new AbortController();
     /** What happened last, by session. @type {Map<string, string>} */
     this.changed = new Map();
@@ -205,7 +207,7 @@ export class SessionList {
     const isFiltered = Boolean(place.tag || place.q);
     const total = this.count ?? (this.next ? null : this.sessions.length);
     this.total.textContent =
-      total === null ? "" : `${total.toLocaleString()} ${total === 1 ? "session" : "sessions"}`;
+      total === null || !place.agent ? "" : `${total.toLocaleString()} ${total === 1 ? "session" : "sessions"}`;
     if (this.error) {
       fill(
         this.note,
@@ -260,9 +262,14 @@ export class SessionList {
     );
   }
 
+  /** The session that is open, if it is listed, or else the first. */
   firstId() {
-    const known = this.sessions.some((session) => session.session_id === here().session);
-    return known ? here().session : (this.sessions[0]?.session_id ?? "");
+    const { session: open } = here();
+    if (this.known.of !== this.sessions || this.known.open !== open) {
+      const isListed = Boolean(open) && this.sessions.some((session) => session.session_id === open);
+      this.known = { of: this.sessions, open, id: isListed ? open : (this.sessions[0]?.session_id ?? "") };
+    }
+    return this.known.id;
   }
 
   /** Draw the rows again: what is selected, or current, changed. */

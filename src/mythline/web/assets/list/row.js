@@ -25,7 +25,7 @@ export const DAY = 34;
 
 /** @param {string} name @param {HTMLElement | null} old */
 export function drawDay(name, old) {
-  const element = old ?? h("li", { class: "day", role: "presentation" });
+  const element = old ?? h("li", { class: "day" });
   element.textContent = name;
   return element;
 }

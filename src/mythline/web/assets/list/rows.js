@@ -5,6 +5,10 @@ import { day } from "../lib/words.js";
 /** @import { Place, Summary } from "../lib/types.js" */
 /** @import { Row } from "./row.js" */
 
+/** What each stands under; a calendar takes longer than all else. @type {WeakMap<Summary, string>} */
+let headings = new WeakMap();
+let headingsOf = "";
+
 /**
  * @param {Summary[]} sessions
  * @param {Place} place
@@ -16,8 +20,15 @@ export function withDays(sessions, place) {
   let last = "";
   let nth = 0;
   const now = new Date();
+  const of = `${now.toDateString()} ${place.within} ${place.order}`;
+  if (of !== headingsOf) headings = new WeakMap();
+  headingsOf = of;
   for (const session of sessions) {
-    const name = heading(session, place, now);
+    let name = headings.get(session);
+    if (name === undefined) {
+      name = heading(session, place, now);
+      headings.set(session, name);
+    }
     if (name && name !== last) rows.push({ day: name });
     last = name;
     nth += 1;

@@ -31,6 +31,7 @@ export class Sidebar {
       onNew: () => void create(here().agent),
       onTags: (tags) => {
         this.tags = tags;
+        this.chips.classList.toggle("none-listed", !this.list.sessions.length);
         fill(this.known, tags.map((value) => h("option", { value })));
       },
     });
@@ -105,11 +106,12 @@ export class Sidebar {
     const { agent } = here();
     fill(
       this.agentButton,
-      h("span", { class: "avatar", "aria-hidden": "true" }, (agent || "M").slice(0, 1).toUpperCase()),
+      h("span", { class: "avatar", "data-letter": (agent || "M").slice(0, 1).toUpperCase() }),
       h("span", { class: "told" }, agent || "Mythline"),
       icon("down"),
     );
-    this.agentButton.setAttribute("aria-label", agent ? `Agent: ${agent}` : "Agents");
+    this.agentButton.setAttribute("aria-label", agent ? `Agent: ${agent}` : "Mythline: agents");
+    this.agentButton.disabled = !this.agents.length;
     this.newButton.hidden = !agent;
   }
 

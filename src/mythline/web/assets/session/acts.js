@@ -4,7 +4,7 @@ import { ask, ifMatch, Problem, send, sessionsPath, withQuery } from "../lib/api
 import { go, here, NO_SESSION } from "../lib/place.js";
 import { named, several } from "../lib/words.js";
 import { confirmed } from "../ui/dialog.js";
-import { tellError, toast, trying } from "../ui/toast.js";
+import { progress, tellError, toast, trying } from "../ui/toast.js";
 
 /** @import { Info, Summary } from "../lib/types.js" */
 
@@ -16,6 +16,7 @@ export const FORMATS = /** @type {const} */ ([
 ]);
 
 const AT_ONCE = 6;
+const MANY = 20;
 
 /**
  * Do something for each, a few at a time; those for which it worked. What failed is told, once.
@@ -30,7 +31,7 @@ export async function each(all, act) {
   /** @type {unknown[]} */
   const errors = [];
   const waiting = [...all];
-  const close = all.length > 50 ? toast(`${several(all.length, "session")}…`, { stays: true }) : null;
+  const shown = all.length > MANY ? progress(`${several(all.length, "session")}…`, all.length) : null;
   const work = async () => {
     for (let one = waiting.shift(); one; one = waiting.shift()) {
       try {
@@ -39,10 +40,11 @@ export async function each(all, act) {
       } catch (error) {
         errors.push(error);
       }
+      shown?.step();
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  close?.();
+  shown?.close();
   if (errors.length) tellError(errors[0]);
   return done;
 }

@@ -4,7 +4,7 @@ import { ask, sessionsPath, told, withQuery } from "../lib/api.js";
 import { h, icon } from "../lib/dom.js";
 import { address, here } from "../lib/place.js";
 import { several } from "../lib/words.js";
-import { openDialog } from "../ui/dialog.js";
+import { askText, openDialog } from "../ui/dialog.js";
 
 /** Let files be dropped anywhere. */
 export function startDrops() {
@@ -45,8 +45,9 @@ export function pickFiles() {
 
 /** @param {File[]} files */
 async function importFiles(files) {
-  const { agent } = here();
-  if (!files.length || !agent) return;
+  if (!files.length) return;
+  const agent = here().agent || (await askText("Import sessions", "The id of their agent", { max: 64, button: "Import" }));
+  if (!agent) return;
   const bar = h("progress", { max: files.length, value: 0, "aria-label": "Imported files" });
   const sum = h("p", { role: "status" }, `Importing ${several(files.length, "file")}…`);
   const report = h("ul", { class: "report" });
@@ -66,7 +67,7 @@ async function importFiles(files) {
             ? h(
                 "a",
                 {
-                  href: address({ session: one.id, entry: "", at: "", within: "", show: "", tag: "", q: "" }),
+                  href: address({ agent, session: one.id, entry: "", at: "", within: "", show: "", tag: "", q: "" }),
                   "data-here": true,
                   onclick: () => dialog.close(),
                 },

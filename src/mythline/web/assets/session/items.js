@@ -106,7 +106,7 @@ function call(item) {
     item.tool_name || "Tool",
     hasArgs ? shortArgs(args.text) : "",
     [
-      hasArgs ? h("section", null, h("h4", null, "Arguments"), args.element) : null,
+      hasArgs ? h("section", null, h("p", { class: "part-name" }, "Arguments"), args.element) : null,
       h("section", { class: "result" }),
     ],
     item,
@@ -145,7 +145,7 @@ function result(item, files) {
   return h(
     "article",
     { class: "item returned", "data-returns": item.tool_call_id ?? "", "data-outcome": item.outcome ?? "", "aria-label": `Result of ${item.tool_name ?? "a tool"}` },
-    h("h4", null, item.outcome && OUTCOMES[item.outcome] ? OUTCOMES[item.outcome] : "Result"),
+    h("p", { class: "part-name" }, item.outcome && OUTCOMES[item.outcome] ? OUTCOMES[item.outcome] : "Result"),
     shown.text ? shown.element : h("p", { class: "nothing" }, "Nothing"),
     files,
   );

@@ -16,7 +16,7 @@ export function prose(html) {
   for (const link of element.querySelectorAll("a")) tame(link);
   for (const code of element.querySelectorAll("pre > code")) dress(code);
   for (const table of element.querySelectorAll("table")) {
-    const wide = h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Table" });
+    const wide = h("div", { class: "wide", tabindex: 0, role: "group", "aria-label": "Table" });
     table.replaceWith(wide);
     wide.append(table);
   }
@@ -40,7 +40,7 @@ function dress(code) {
   const text = code.textContent ?? "";
   if (language) highlight(code, language);
   pre.tabIndex = 0;
-  pre.setAttribute("role", "region");
+  pre.setAttribute("role", "group");
   pre.setAttribute("aria-label", language ? `Code, ${language}` : "Code");
   const box = h("div", { class: "code" });
   pre.replaceWith(box);
@@ -87,6 +87,6 @@ export function value(html) {
   }
   const code = h("code", null, shown);
   if (isJson) highlight(code, "json");
-  const pre = h("pre", { tabindex: 0, role: "region", "aria-label": isJson ? "JSON" : "Text" }, code);
+  const pre = h("pre", { tabindex: 0, role: "group", "aria-label": isJson ? "JSON" : "Text" }, code);
   return { text, element: h("div", { class: "code plain" }, copyButton(() => shown), pre) };
 }

@@ -108,14 +108,18 @@ export class SessionView {
       this.chat.arrive(isOther);
     } catch (error) {
       if (run !== this.run) return;
-      this.showError(place, error);
+      const isLost = error instanceof Problem && error.status === 422;
+      if (isLost && place.at && place.at === place.entry) {
+        go({ at: "", entry: "" }, { replace: true });
+        toast("That message isn't in this session.", { isError: true });
+      } else this.showError(place, error);
     }
   }
 
   /** An entry that isn't in the history: perhaps it is in a branch. @param {Place} place */
   async elsewhere(place) {
     if (place.at) {
-      toast("That message isn't in this session any more.");
+      toast("That message isn't in this session any more.", { isError: true });
       return;
     }
     go({ at: place.entry }, { replace: true });
@@ -168,7 +172,7 @@ export class SessionView {
         : h(
             "div",
             { class: "empty" },
-            h("h2", null, place.within === "trash" ? "The trash" : place.agent),
+            h("h1", null, place.within === "trash" ? "The trash" : place.agent),
             h(
               "p",
               null,
@@ -186,8 +190,8 @@ export class SessionView {
     );
   }
 
-  /** @param {Place} place @param {unknown} error */
-  showError(place, error) {
+  /** @param {Place} place @param {unknown} error @param {() => unknown} [again] */
+  showError(place, error, again = () => void this.load(here())) {
     const isMissing = error instanceof Problem && error.status === 404;
     this.header.show(null);
     this.transcript.list.replaceChildren();
@@ -198,7 +202,7 @@ export class SessionView {
       h(
         "div",
         { class: "empty", role: "alert" },
-        h("h2", null, isMissing ? (isTrash ? "This session is in the trash" : "This session isn't here") : "That didn't work"),
+        h("h1", null, isMissing ? (isTrash ? "This session is in the trash" : "This session isn't here") : "That didn't work"),
         h("p", null, isMissing ? (isTrash ? "Restore it to read it." : "It was deleted, or never was. Deleted ones wait in the trash.") : told(error)),
         isMissing
           ? h(
@@ -208,7 +212,13 @@ export class SessionView {
               !isTrash &&
                 h("a", { class: "button", href: address({ within: "trash", session: "", entry: "" }), "data-here": true }, "Open the trash"),
             )
-          : h("button", { type: "button", class: "main", onclick: () => void this.load(here()) }, "Try again"),
+          : h(
+              "div",
+              { class: "answers" },
+              h("button", { type: "button", class: "main", onclick: again }, "Try again"),
+              place.at &&
+                h("a", { class: "button", href: address({ at: "", entry: "" }), "data-here": true }, "Back to the history"),
+            ),
       ),
     );
   }
@@ -325,14 +335,14 @@ function welcome() {
   return h(
     "div",
     { class: "empty welcome" },
-    h("h2", null, "No sessions yet"),
+    h("h1", null, "No sessions yet"),
     h("p", null, "A session is one conversation with an agent of yours. It appears here as soon as it is saved:"),
     h(
       "div",
       { class: "code" },
       h(
         "pre",
-        { tabindex: 0, role: "region", "aria-label": "Code, python" },
+        { tabindex: 0, role: "group", "aria-label": "Code, python" },
         h(
           "code",
           null,

@@ -240,9 +240,9 @@ export class Transcript {
     else if (this.hasAfter && scrollHeight - scrollTop < 3 * clientHeight) void this.more("end");
   }
 
-  /** Pictures came, or an answer grew: the end stays in sight if it was. */
+  /** Pictures came, or an answer grew: the end stays in sight if it was, and nobody came for a message. */
   onResize() {
-    if (this.isAtEnd) this.scrollToEnd();
+    if (this.isAtEnd && !this.list.querySelector(".target")) this.scrollToEnd();
   }
 
   /** @param {"start" | "end"} where */
@@ -294,6 +294,7 @@ export class Transcript {
   }
 
   async toEnd() {
+    this.list.querySelector(".target")?.classList.remove("target");
     if (this.hasAfter) await this.load(this.agent, this.session, { at: this.at });
     this.scrollToEnd();
   }

@@ -18,7 +18,7 @@ const shown = [];
 /**
  * Show a message.
  * @param {string} text
- * @param {{ choices?: Choice[], undo?: () => unknown, isError?: boolean, stays?: boolean }} [options]
+ * @param {{ choices?: Choice[], undo?: () => unknown, isError?: boolean, stays?: boolean, bar?: Element }} [options]
  */
 export function toast(text, options = {}) {
   const choices = [...(options.choices ?? [])];
@@ -29,6 +29,7 @@ export function toast(text, options = {}) {
     { class: options.isError ? "toast wrong" : "toast" },
     options.isError && icon("warn"),
     h("span", { class: "told" }, text),
+    options.bar ?? null,
     choices.map(({ label, act }) =>
       h("button", { type: "button", class: "choice", onclick: () => (close(), act()) }, label),
     ),
@@ -59,6 +60,17 @@ export function toast(text, options = {}) {
   if (shown.length > MOST) shown.shift()?.element.remove();
   byId("toasts").append(element);
   return close;
+}
+
+/**
+ * Show how far something is that takes a while.
+ * @param {string} text
+ * @param {number} total
+ */
+export function progress(text, total) {
+  const bar = h("progress", { max: total, value: 0, "aria-label": text });
+  const close = toast(text, { stays: true, bar });
+  return { step: () => (bar.value += 1), close };
 }
 
 /** Undo what the newest message with a way back tells of. Whether there was one. */
