@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -19,6 +21,8 @@ import pytest
 from tests.page import material
 from tests.page.support import AGENT_MODULE
 
+PATIENCE = 60
+"""Seconds that something may take on a busy machine, before it counts as not happening."""
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -28,16 +32,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("page")
 
 
-@pytest.fixture(scope="session")
-def base(folder: Path) -> Generator[str]:
-    """The address of the server."""
-    asyncio.run(material.fill(folder / "store"))
-    (folder / "my_agents.py").write_text(AGENT_MODULE)
+@contextmanager
+def served(folder: Path, store: Path, *options: str) -> Generator[str]:
+    """A server over a store, and its address."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = str(found.getsockname()[1])
-    command = [sys.executable, "-m", "mythline", "serve", "--store", str(folder / "store")]
+    command = [sys.executable, "-m", "mythline", "serve", "--store", str(store), "--port", port]
     process = subprocess.Popen(
-        [*command, "--agent", "my_agents:companion", "--port", port],
+        [*command, *options],
         cwd=folder,
         env={**os.environ, "MYTHLINE_VIEWS": "off"},
         stdout=subprocess.PIPE,
@@ -46,16 +48,31 @@ def base(folder: Path) -> Generator[str]:
     )
     assert process.stdout is not None
     log: list[str] = []
+    reader = Thread(target=log.extend, args=(process.stdout,), daemon=True)
     try:
         for line in process.stdout:
             log.append(line)
             if "Started worker" in line:
                 break
         assert process.poll() is None, "".join(log)
+        # or a server that says much would wait for someone to read it
+        reader.start()
         yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.wait(timeout=PATIENCE)
+        if reader.ident is not None:
+            reader.join()
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def base(folder: Path) -> Generator[str]:
+    """The address of the server."""
+    asyncio.run(material.fill(folder / "store"))
+    (folder / "my_agents.py").write_text(AGENT_MODULE)
+    with served(folder, folder / "store", "--agent", "my_agents:companion") as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +104,7 @@ class Look:
         settings = {"viewport": size, "locale": "en-GB", "timezone_id": "UTC", **options}
         self.base = base
         self.context: Any = browser.new_context(**settings)
-        self.context.set_default_timeout(8000)
+        self.context.set_default_timeout(PATIENCE * 1000)
         self.wrong: list[str] = []
         self.asked: list[str] = []
         self.expected: tuple[str, ...] = ()

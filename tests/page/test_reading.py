@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.page.conftest import Look
-from tests.page.material import AGENT, MANY, prompt, reply
+from tests.page.conftest import PATIENCE, Look
+from tests.page.material import AGENT, MANY, call, prompt, reply
 
 HOME = f"?agent={AGENT}"
 PATH = f"agents/{AGENT}/sessions"
@@ -26,7 +27,7 @@ def rows(page: Any) -> Any:
 # The list
 
 
-def test_the_list_is_grouped_by_day_with_pinned_ones_on_top(look: Look):
+def test_the_list_is_grouped_by_day_with_pinned_ones_on_top(look: Look, session: str):
     page = look.open(HOME)
     rows(page).first.wait_for()
     days = page.locator("li.day").all_inner_texts()
@@ -44,15 +45,13 @@ def test_thousands_of_sessions_scroll_with_few_elements(look: Look):
     page = look.open(HOME)
     rows(page).first.wait_for()
     scroller = page.locator(".scroller")
-    deepest = 0
-    for _ in range(60):
+    deepest, end = 0, time.monotonic() + PATIENCE
+    while deepest < MANY and time.monotonic() < end:
         scroller.evaluate("element => { element.scrollTop = element.scrollHeight }")
         page.wait_for_timeout(10)
         assert rows(page).count() < 60
         last = rows(page).last.get_attribute("aria-posinset") or "0"
         deepest = max(deepest, int(last))
-        if deepest >= MANY:
-            break
     assert deepest >= MANY
     tops = page.evaluate(
         "[...document.querySelectorAll('li.row')].map(e => e.getBoundingClientRect().top)"
@@ -138,11 +137,10 @@ def test_a_long_session_begins_at_its_end_and_goes_back(look: Look):
     items = page.locator(".transcript .item")
     assert items.count() < 150
     assert page.get_by_text("Verse 399, please.").is_visible()
-    for _ in range(40):
+    end = time.monotonic() + PATIENCE
+    while items.count() < 800 and time.monotonic() < end:
         page.locator(".transcript").evaluate("element => { element.scrollTop = 0 }")
         page.wait_for_timeout(40)
-        if items.count() == 800:
-            break
     page.get_by_text("Verse 0, please.").wait_for()
     assert items.count() == 800
     page.get_by_role("button", name="To the end").click()
@@ -159,6 +157,41 @@ def test_a_link_leads_to_a_message_in_the_middle(look: Look, api: httpx.Client):
     assert target.evaluate("e => Math.abs(e.getBoundingClientRect().top - 90) < 160")
     page.get_by_role("button", name="To the end").click()
     page.get_by_text("Verse 399, please.").wait_for()
+
+
+def test_a_link_to_the_last_message_keeps_it_in_sight(look: Look, api: httpx.Client):
+    messages = api.get(f"{PATH}/rich?include=tools").json()["messages"]
+    wanted = next(message for message in messages if message["role"] == "assistant")
+    page = look.open(at("rich", f"#{wanted['entry_id']}"))
+    target = page.locator(".item.target")
+    target.wait_for()
+    page.wait_for_function("document.querySelector('.picture img').naturalWidth === 320")
+    box = page.locator(".transcript").bounding_box()
+    assert target.bounding_box()["y"] >= box["y"]
+
+
+def test_a_link_to_a_message_that_is_not_there_opens_its_session(look: Look):
+    look.expected = ("422",)
+    page = look.open(at("rich", "#01a218df-0000-7000-8000-000000000000"))
+    page.get_by_text("That message isn't in this session.").wait_for()
+    page.locator(".item.assistant").first.wait_for()
+    page.wait_for_url(re.compile("session=rich$"))
+
+
+def test_long_words_stay_within_a_narrow_screen(look: Look, api: httpx.Client, session: str):
+    turn = [
+        prompt("a" * 300),
+        reply(call("t" * 80, {"k" * 100: "v" * 300}, "c1"), f"{'b' * 300}\n\n`{'c' * 300}`"),
+    ]
+    assert api.post(f"{PATH}/{session}/messages", json={"messages": turn}).status_code == 201
+    assert api.patch(f"{PATH}/{session}", json={"title": "W" * 200}).status_code == 200
+    page = look.page
+    page.set_viewport_size({"width": 390, "height": 800})
+    look.open(at(session))
+    page.locator("details.tool-call").wait_for()
+    assert page.locator(".transcript").evaluate("e => e.scrollWidth - e.clientWidth") == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("details.tool-call .state").bounding_box()["x"] < 390
 
 
 def test_what_is_not_there_says_what_to_do(look: Look):
@@ -190,6 +223,19 @@ def test_a_search_by_keyboard_opens_at_the_hit(look: Look):
     page.keyboard.press("Escape")
     page.get_by_role("combobox", name="Search in titles").wait_for(state="detached")
     assert "find=" not in page.url
+
+
+def test_a_search_finds_words_that_are_still_typed_and_enter_need_not_wait(look: Look):
+    page = look.open(HOME)
+    rows(page).first.wait_for()
+    page.keyboard.press("/")
+    field = page.get_by_role("combobox", name="Search in titles")
+    field.wait_for()
+    page.keyboard.type("somebody wai")
+    page.locator("#found mark", has_text="waits").wait_for()
+    field.fill("somebody waits")
+    page.keyboard.press("Enter")
+    page.locator(".item", has_text="Somebody waits below.").wait_for()
 
 
 def test_a_hit_in_a_branch_is_shown_as_one(look: Look):

@@ -131,7 +131,15 @@ NAMELESS = """
   for (const list of document.querySelectorAll('ul, ol'))
     for (const e of list.children)
       if (e.tagName !== 'LI') wrong.push('in a list: ' + e.outerHTML.slice(0, 80));
-  const levels = [...document.querySelectorAll('h1, h2, h3')].filter(seen).map(e => +e.tagName[1]);
+  for (const e of document.querySelectorAll('li[role]')) wrong.push('no item: ' + e.outerHTML);
+  for (const e of document.querySelectorAll('button[aria-label]'))
+    if (!e.getAttribute('aria-label').includes(e.innerText.trim()))
+      wrong.push('called otherwise than it reads: ' + e.outerHTML.slice(0, 120));
+  const levels = [...document.querySelectorAll('h1, h2, h3, h4')].filter(seen)
+    .map(e => +e.tagName[1]);
+  if (innerWidth > 800 && levels.filter(level => level === 1).length !== 1) wrong.push('no h1');
+  const regions = [...document.querySelectorAll('[role=region]')].map(e => e.ariaLabel);
+  if (new Set(regions).size < regions.length) wrong.push('regions of the same name');
   if (!document.documentElement.lang) wrong.push('no language');
   return wrong;
 }
