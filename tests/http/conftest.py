@@ -12,8 +12,8 @@ from tests.http.support import Client
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests run over both stores, except those that look into the folder of one."""
-    if "place" in metafunc.fixturenames and not list(metafunc.definition.iter_markers("folder")):
+    """Tests run over both stores, except those that are about one of them."""
+    if "place" in metafunc.fixturenames and not list(metafunc.definition.iter_markers("local")):
         metafunc.parametrize("place", ["local", "postgres"], indirect=True)
 
 

@@ -97,7 +97,7 @@ def send(client: Client, method: str, path: str) -> Any:
 # Ids
 
 
-@pytest.mark.folder
+@pytest.mark.local
 @pytest.mark.parametrize(("method", "rest"), ROUTES)
 def test_ids_that_are_none_on_every_route(client: Client, place: Path, method: str, rest: str):
     client.create("x")
@@ -211,7 +211,7 @@ def test_bytes_in_the_path_that_are_no_utf8(idle: Client):
 # Things planted in the folder
 
 
-@pytest.mark.folder
+@pytest.mark.local
 def test_symbolic_links_lead_nowhere(client: Client, place: Path, tmp_path: Path):
     outside = tmp_path / "outside"
     (outside / "context_memory").mkdir(parents=True)
@@ -245,7 +245,7 @@ def test_symbolic_links_lead_nowhere(client: Client, place: Path, tmp_path: Path
     assert (outside / "context_memory" / "secret.json").read_bytes() == secret
 
 
-@pytest.mark.folder
+@pytest.mark.local
 def test_a_file_in_the_place_of_an_agents_folder(client: Client, place: Path):
     client.create("x")
     (place / "writer").write_text("not a folder")
@@ -262,7 +262,7 @@ def test_a_file_in_the_place_of_an_agents_folder(client: Client, place: Path):
     assert client.post(f"{base}/create", json={"session_id": "y"}).status_code == 201
 
 
-@pytest.mark.folder
+@pytest.mark.local
 def test_a_directory_in_the_place_of_a_session(client: Client, place: Path):
     client.create("x")
     (place / "researcher" / "context_memory" / "y.json").mkdir()
@@ -271,7 +271,7 @@ def test_a_directory_in_the_place_of_a_session(client: Client, place: Path):
     assert client.ids() == ["x"]
 
 
-@pytest.mark.folder
+@pytest.mark.local
 def test_files_that_are_no_messages_are_no_sessions(client: Client, place: Path):
     client.create("x")
     views = place / "researcher" / "context_memory"
@@ -307,7 +307,7 @@ def test_a_store_that_is_read_only(tmp_path: Path):
         assert client.get("/health").status_code == 200
 
 
-@pytest.mark.folder
+@pytest.mark.local
 def test_a_database_that_is_damaged(place: Path):
     with Client(create_app(place)) as client:
         client.create("x")
@@ -388,7 +388,7 @@ def test_a_failure_half_way_writes_nothing(place: Path):
         assert client.get(f"{BASE}/x/info").json() == before
 
 
-@pytest.mark.folder
+@pytest.mark.local
 def test_the_folder_removed_while_the_server_runs(client: Client, place: Path):
     client.create("x")
     shutil.rmtree(place / "researcher")

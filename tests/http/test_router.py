@@ -355,6 +355,7 @@ def test_two_routers_share_a_store(store: Recording):
     assert (store.opened, store.closed) == (1, 1)
 
 
+@pytest.mark.local  # each request has an event loop of its own here
 def test_without_a_lifespan_the_first_request_opens_the_store(store: Recording):
     """As in an application that is mounted in another, whose lifespan nobody runs."""
     client = Client(application(store))

@@ -373,7 +373,7 @@ async def greeting(x_user: str = Header()) -> str:
     return f"Hello {x_user}"
 
 
-@pytest.mark.folder
+@pytest.mark.local
 @ways
 def test_a_router_of_ones_own_with_owners_and_dependencies(place: Path, way: Way):
     agent = Agent(TestModel(call_tools=["greet"]), deps_type=str, name="helper")
