@@ -283,23 +283,74 @@ async def test_a_file_program_and_mythline_write_in_turn(root: Path, form: str) 
     assert len(expected) == 100
 
 
-async def test_in_turn_without_waiting_for_the_view(root: Path) -> None:
-    """A program that adds to a view which is behind loses nothing, nor does the session."""
-    file = view(root, "agent", "big")
+@pytest.mark.parametrize("way", ["append", "save"])
+async def test_a_file_program_in_the_same_process_writes_in_turn(root: Path, way: str) -> None:
+    """What a save stored is in the file when it returns, as another program goes on from that."""
+    file = view(root, "agent", "one")
+    expected: list[str] = []
     async with open_store(root) as store:
         sessions = store.sessions("agent")
-        await sessions.create("big")
-        await sessions.append("big", turn("start", "x" * 100_000))
-        await store.settle(sessions._key("big"))
-        for number in range(5):
+        await sessions.create("one")
+        await sessions.append("one", turn("start"))
+        expected += said(turn("start"))
+        for number in range(30):
             seen = messages_in(file)
-            await sessions.append("big", turn(f"ours {number}"))  # the view follows later
+            assert said(seen) == expected
             dump(file, [*seen, *turn(f"theirs {number}")])
-            history = await said_in(sessions, "big")
-            assert history[-4:] == said(turn(f"ours {number}") + turn(f"theirs {number}"))
-            await store.settle(sessions._key("big"))
+            if way == "save":
+                conversation = await sessions.load("one")
+                assert conversation is not None
+                conversation.messages += turn(f"ours {number}")
+                await sessions.save(conversation)
+            else:
+                await sessions.append("one", turn(f"ours {number}"))
+            expected += said(turn(f"theirs {number}") + turn(f"ours {number}"))
+        assert await said_in(sessions, "one") == expected
+        assert (await sessions.info("one")).branches == ()
+
+
+async def test_a_save_does_not_wait_for_long_for_a_view_that_is_being_written(root: Path) -> None:
+    file = view(root, "agent", "one")
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        dump(file, turn("theirs 0"))
+        assert await sessions.exists("one")
+        with file.open("w") as opened:  # the file is empty from here on
+            for number in range(3):
+                await in_time(sessions.append("one", turn(f"ours {number}")))
+            history = turn("theirs 0") + turn("theirs 1")
+            json.dump(to_jsonable_python(history), opened)
+        everything = said(turn("theirs 0")) + said(m for n in range(3) for m in turn(f"ours {n}"))
+        assert await said_in(sessions, "one") == everything + said(turn("theirs 1"))
+        assert (await sessions.info("one")).branches == ()
+
+
+@pytest.mark.parametrize("slowly", [False, True])
+async def test_in_turn_without_waiting_for_the_view(root: Path, slowly: bool) -> None:
+    """A program that adds to a view which is behind loses nothing, nor does the session."""
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        for number in range(5):
+            name = f"big{number}"
+            file = view(root, "agent", name)
+            await sessions.create(name)
+            await sessions.append(name, turn("start", "x" * 100_000))
+            await store.settle(sessions._key(name))
+            seen = messages_in(file)
+            await sessions.append(name, turn("ours"))  # the view follows later
+            theirs = json.dumps(to_jsonable_python([*seen, *turn("theirs")]), indent=2)
+            with file.open("w") as opened:
+                if slowly:
+                    opened.write(theirs[:1000])
+                    opened.flush()
+                    assert await said_in(sessions, name) == said([*seen, *turn("ours")])
+                    theirs = theirs[1000:]
+                opened.write(theirs)
+            history = await said_in(sessions, name)
+            assert history == said([*seen, *turn("ours"), *turn("theirs")])
+            await store.settle(sessions._key(name))
             assert file_said(file) == history
-        assert (await sessions.info("big")).branches == ()
+            assert (await sessions.info(name)).branches == ()
 
 
 # Being written

@@ -35,8 +35,6 @@ Stop = Callable[[], bool]
 log = logging.getLogger("mythline")
 
 STEP: Final = 500
-NOTHING: Final = -1
-"""The head of a view that shows no part of the history."""
 MANY: Final = (0, 0)
 """In place of a session: there may be stale views of many."""
 AT_ONCE: Final = 200
@@ -164,14 +162,17 @@ class Foreign:
         is written when the file is surely not being written.
         """
         row = rows.session(connection, place)
-        if row is None or (row["view_head"] == NOTHING and not row["pending"]):
+        if row is None:
+            return None
+        broken = rows.broken(row)
+        if row["view_head"] == broken and not row["pending"]:
             return None
         if row["pending"] and row["view_head"] is None and not row["head"]:
             rows.purge(connection, row["n"])
             return None
         if row["view_size"] is None:
             return None
-        values = NOTHING, 0, row["view_size"], row["view_mtime"], row["n"]
+        values = broken, 0, row["view_size"], row["view_mtime"], row["n"]
         connection.execute(SQL["set_view"], values)
         return row["n"], row["body_bytes"]
 

@@ -85,8 +85,8 @@ SELECT sessions.*, usage, deferred, metadata,
 -- What an append goes on from.
 -- name: growing
 SELECT n, owner, agent_id, session_id, revision, head, head_id, message_count, body_bytes,
-       opening, preview, pending, view_size, view_mtime, usage, deferred, forked_from,
-       forked_at, unindexed, stale
+       opening, preview, pending, view_size, view_mtime, view_foreign, usage, deferred,
+       forked_from, forked_at, unindexed, stale
   FROM sessions JOIN session_state USING (n)
  WHERE owner = ? AND agent_id = ? AND session_id = ? AND deleted IS NULL
 
@@ -329,6 +329,9 @@ UPDATE sessions
    SET view_head = ?1, view_count = ?2, view_size = ?3, view_mtime = ?4, pending = 0,
        stale = head IS NOT ?1
  WHERE n = ?5
+
+-- name: set_view_foreign
+UPDATE sessions SET view_foreign = ? WHERE n = ?
 
 -- name: forget_view
 UPDATE sessions

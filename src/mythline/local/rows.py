@@ -16,6 +16,10 @@ from .database import SQL, Connection
 EVENTS_KEPT: Final = 10_000
 HOUR: Final = 3_600_000_000
 """Microseconds that events are kept at least, however many there are."""
+NOTHING: Final = -1
+"""The `view_head` of a view that shows no part of the history."""
+BROKEN: Final = -2
+"""`BROKEN - n` is the `view_head` of a view that is no longer one, and showed `n` before."""
 
 Place = tuple[str, str, str]
 """Owner (`''` for none), agent and session."""
@@ -256,6 +260,27 @@ def revive(connection: Connection, number: int) -> None:
     note(connection, row, "restored", revision(row))
 
 
+def last_shown(row: Row) -> int:
+    """The last entry of what a session's view showed when it could last be read.
+
+    0 if that was empty; `NOTHING` if it was no part of the history, or if nothing is known of it.
+    """
+    head: int | None = row["view_head"]
+    if head is None:
+        return NOTHING
+    return head if head >= NOTHING else BROKEN - head
+
+
+def broken(row: Row) -> int:
+    """The `view_head` of a session whose view is no longer one.
+
+    What it showed is kept in it (`last_shown`): a program that writes a file in place empties it
+    first, and what it then writes goes on from that.
+    """
+    head = last_shown(row)
+    return head if head == NOTHING else BROKEN - head
+
+
 def purge(connection: Connection, number: int) -> None:
     """Remove a session, and the entries that no other one shares."""
     row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
@@ -263,7 +288,7 @@ def purge(connection: Connection, number: int) -> None:
         note(connection, row, "purged")
     tips = [row["head"], *(tip for (tip,) in connection.execute(SQL["tips"], (number,)))]
     connection.execute(SQL["drop_session"], (number,))
-    lines.release(connection, [*tips, max(0, row["view_head"] or 0)])
+    lines.release(connection, [*tips, max(0, last_shown(row))])
     connection.execute(SQL["note_purge"])
 
 

@@ -24,8 +24,9 @@ from .database import SQL, Connection
 from .layout import look
 from .reading import Reading
 from .removal import Removal
+from .views import PATIENCE
 
-Written = TypeVar("Written", tuple[int, int], tuple[int, int, AppendResult])
+T = TypeVar("T")
 
 
 class LocalStore(Reading):
@@ -44,27 +45,30 @@ class LocalStore(Reading):
         self._check()
         if save.expected is None:
             await self._notice(key)
-        await self._write(lambda connection: writing.save(connection, key, save, self._check_free))
-        if self._has_views and (save.expected is None or not save.entries):
-            await self.settle(key)
+        await self._write(
+            lambda connection: (writing.save(connection, key, save, self._check_free), None)
+        )
 
-    async def _write(self, function: Callable[[Connection], Written]) -> Written:
-        """What `function` returns, committed: a session's number and bytes, whose view follows.
+    async def _write(self, function: Callable[[Connection], tuple[writing.Stored, T]]) -> T:
+        """What `function` returns beside the session it stored in, committed. Its view follows.
 
         It does so whether or not the caller is still there to hear of it.
         """
-        found: Written | None = None
+        stored: writing.Stored | None = None
 
-        def write(connection: Connection) -> Written:
-            nonlocal found
-            found = function(connection)
-            return found
+        def write(connection: Connection) -> T:
+            nonlocal stored
+            stored, result = function(connection)
+            return result
 
         def follow(is_stored: bool) -> None:
-            if is_stored and found is not None and found[0] and self._has_views:
-                self._views.touch(found[0], found[1])
+            if is_stored and stored is not None and stored.number and self._has_views:
+                self._views.touch(stored.number, stored.body_bytes)
 
-        return await self._database.write(write, after=follow)
+        result = await self._database.write(write, after=follow)
+        if stored is not None and stored.is_awaited and self._has_views:
+            await asyncio.to_thread(self._views.settle, stored.number, PATIENCE)
+        return result
 
     def _check_free(self, key: SessionKey) -> None:
         """Refuse to make a session where a file lies that is none, rather than replace it."""
@@ -89,9 +93,7 @@ class LocalStore(Reading):
     async def _append(
         self, key: SessionKey, append: Append, check: Callable[[rows.Place, Any | None], None]
     ) -> AppendResult:
-        return (
-            await self._write(lambda connection: writing.append(connection, key, append, check))
-        )[2]
+        return await self._write(lambda connection: writing.append(connection, key, append, check))
 
     def _check_current(self, place: rows.Place, row: Any | None) -> None:
         if self._has_views and not self._foreign.is_current(place, row):

@@ -81,15 +81,16 @@ def apply(
             updated=changed if first_reading else max(row["updated"], changed),
         )
         connection.execute(SQL["drop_deferred"], (number,))
+        connection.execute(SQL["set_view_foreign"], (changed, number))
     row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
     if own:
         shown: tuple[int | None, int | None] = own, len(bodies)
     elif row["message_count"] == len(bodies) and (plan.base is not None or shared == len(bodies)):
         shown = row["head"], len(bodies)
     else:
-        shown = row["view_head"], row["view_count"]
-        if shown[0] is None or shown[0] == row["head"]:
-            shown = -1, 0  # it shows something else than the history, whatever that is
+        shown = rows.last_shown(row), row["view_count"]
+        if shown[0] == row["head"]:
+            shown = rows.NOTHING, 0  # it shows something else than the history, whatever that is
     connection.execute(SQL["set_view"], (*shown, mark.size, mark.mtime, number))
     return None if shown[0] == row["head"] else (number, row["body_bytes"])
 
@@ -148,11 +149,12 @@ def _plan(
         never_read = row["view_head"] is None and not head
         return _Plan(head if len(bodies) > shared or never_read else None, 0, shared)
     seen = _seen(connection, row)
-    if seen is None and row["view_head"] is not None and row["view_head"] > 0:
-        known = lines.read(connection, row["view_head"])
+    shown = rows.last_shown(row)
+    if seen is None and shown > 0:
+        known = lines.read(connection, shown)
         if _shared(known, bodies) == len(known):  # added, if anything, to a line of the file's own
             more = len(bodies) > len(known)
-            return _Plan(head if more else None, 0, len(known), row["view_head"])
+            return _Plan(head if more else None, 0, len(known), shown)
     if shared == len(bodies):
         if seen is None or len(bodies) >= seen:
             return _Plan(None, 0, shared)  # an older view of ours
@@ -163,11 +165,10 @@ def _plan(
 
 def _seen(connection: Connection, row: Any) -> int | None:
     """How many messages of the current history the view last showed; `None` if it left them."""
-    if row["view_head"] is None or row["view_head"] < 0:
-        return None
-    if row["view_head"] == 0:
-        return 0
-    found = lines.position(connection, row["head"], row["view_head"])
+    shown = rows.last_shown(row)
+    if shown <= 0:
+        return 0 if shown == 0 else None
+    found = lines.position(connection, row["head"], shown)
     return None if found is None else found + 1
 
 

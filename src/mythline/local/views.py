@@ -42,6 +42,8 @@ PAUSE_SMALL: Final = 0.05
 PAUSE_LARGE: Final = 0.5
 """Seconds that a large view waits for more to show."""
 PAUSE_BLOCKED: Final = 1.0
+PATIENCE: Final = 0.5
+"""Seconds that a save waits for a view that others go on from."""
 JUST_NOW: Final = 60_000_000
 """Microseconds for which a removed view may turn out to be a part of its removed folder."""
 SOME: Final = 500
@@ -108,8 +110,11 @@ class Views:
             self._sweep = True
             self._condition.notify_all()
 
-    def settle(self, session: int) -> None:
-        """Wait until a session's view shows what is stored, or can't be written."""
+    def settle(self, session: int, timeout: float | None = None) -> None:
+        """Wait until a session's view shows what is stored, or can't be written.
+
+        At most `timeout` seconds.
+        """
         with self._condition:
             failures = self._failures.get(session, 0)
             if session in self._due:
@@ -119,7 +124,8 @@ class Views:
                     (session not in self._due and self._busy != session)
                     or self._failures.get(session, 0) > failures + 1
                     or self._thread is None
-                )
+                ),
+                timeout,
             )
 
     def _set_due(self, session: int, when: float) -> None:
@@ -310,7 +316,7 @@ def _publish(
             exchange(folder, beside, name)  # another program wrote it in this moment
             return "changed"
     connection.execute(SQL["set_view"], (head, count, mark.size, mark.mtime, session))
-    old: int = row["view_head"] or 0
+    old = rows.last_shown(row)
     if old > 0 and old >> lines.SHIFT != head >> lines.SHIFT:
         lines.release(connection, [old])  # a line that only the file had
     return "done"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import EntryExists, IdempotencyMismatch, RevisionConflict, SessionNotFound
 from ..models import SessionDetails, StoredEntry
@@ -15,12 +15,31 @@ from . import lines, rows
 from .database import SQL, Connection
 
 DAY: Final = 86_400_000_000
+LATELY: Final = 600_000_000
+"""Microseconds for which a program that wrote a view is taken to go on with the session."""
+
+
+class Stored(NamedTuple):
+    """The session that was stored in, whose view follows.
+
+    Its number (0 where nothing was stored), the bytes of its messages, and whether to wait for the
+    view: other programs that write the session in turn go on from what that shows.
+    """
+
+    number: int
+    body_bytes: int
+    is_awaited: bool
+
+
+def _is_awaited(row: rows.Row, now: int) -> bool:
+    """Whether another program wrote the view lately, or is yet to see the first turn."""
+    return not row["head"] or now - (row["view_foreign"] or 0) < LATELY
 
 
 def save(
     connection: Connection, key: SessionKey, save: Save, check_free: Callable[[SessionKey], None]
-) -> tuple[int, int]:
-    """Store a session as `Store.save` says; its number, and the bytes of its messages.
+) -> Stored:
+    """Store a session as `Store.save` says.
 
     `check_free` is called before one is made, and raises if something is in its place.
     """
@@ -100,7 +119,7 @@ def save(
             SQL["add_branch"],
             [(number, order, tip) for order, tip in enumerate(tips, 1)],
         )
-    return number, size
+    return Stored(number, size, not grew or _is_awaited(row, save.updated))
 
 
 def _runs(entries: Sequence[StoredEntry]) -> list[list[StoredEntry]]:
@@ -144,11 +163,10 @@ def append(
     key: SessionKey,
     append: Append,
     check: Callable[[rows.Place, rows.Row | None], None],
-) -> tuple[int, int, AppendResult]:
-    """Add messages as `Store.append` says; the session's number and bytes of messages, and that.
+) -> tuple[Stored, AppendResult]:
+    """Add messages as `Store.append` says; nothing if an earlier append is repeated.
 
-    The number is 0 where nothing was stored, because an earlier append is repeated. `check` is
-    called first, and raises if the session's row is not to be gone on from.
+    `check` is called first, and raises if the session's row is not to be gone on from.
     """
     place = rows.place_of(key)
     row = connection.execute(SQL["growing"], place).fetchone()
@@ -164,7 +182,8 @@ def append(
             if found["digest"] != append.digest:
                 raise IdempotencyMismatch
             identities = tuple(json.loads(found["ids"]))
-            return 0, 0, AppendResult(found["revision"], found["total"], identities)
+            done = AppendResult(found["revision"], found["total"], identities)
+            return Stored(0, 0, False), done
     if append.expected is not ANY and not rows.goes_on(row, append.expected):
         raise RevisionConflict(key.session_id)
     numbers = lines.extend(
@@ -196,7 +215,7 @@ def append(
         )
         connection.execute(SQL["remember"], values)
     result = AppendResult(append.revision, total, tuple(append.entry_ids), row["head_id"])
-    return number, size, result
+    return Stored(number, size, _is_awaited(row, append.updated)), result
 
 
 def describe(connection: Connection, key: SessionKey, change: Describe) -> SessionDetails:
