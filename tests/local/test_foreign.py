@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic_core import to_jsonable_python
 
 from mythline import open_store
 from mythline.errors import SessionNotFound, StoreClosed
-from mythline.local import LocalStore, foreign, watch
+from mythline.local import LocalStore, foreign, taking_in, watch
 
 from .support import (
     FIXTURES,
@@ -495,8 +496,36 @@ async def test_a_list_of_a_large_folder_waits_for_its_names_alone(
     assert set(looked) == {""}  # the first of four steps
 
 
+async def test_a_list_of_a_folder_that_nothing_is_known_of_is_not_empty(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes to find the newest files, and though the rest takes longer."""
+    for number in range(3):
+        dump(view(root, "agent", f"s{number}"), turn("hello"))
+        os.utime(view(root, "agent", f"s{number}"), (number, number))
+    store = open_store(root)
+    assert isinstance(store, LocalStore)
+    original = taking_in.add
+
+    def slow(connection: Any, place: tuple[str, str, str], mark: Any) -> Any:
+        if place[2] == "s2":
+            store._watch._stop.wait(0.5)
+        elif place[2] == "s0":
+            store._watch._stop.wait(LONG)
+        return original(connection, place, mark)
+
+    monkeypatch.setattr(taking_in, "add", slow)
+    monkeypatch.setattr(foreign, "STEP", 1)
+    monkeypatch.setattr(watch, "PATIENCE", 0.1)
+    async with store:
+        assert [agent.agent_id for agent in await store.agents(None)] == ["agent"]
+        assert "s2" in await listed(store.sessions("agent"))
+
+
 async def test_lists_wait_for_a_folder_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a folder takes long, all lists together lose no more than one may."""
+    async with open_store(root) as store:
+        await store.sessions("agent").create("known")
     dump(view(root, "agent", "one"), turn("hello"))
     store = open_store(root)
     assert isinstance(store, LocalStore)
@@ -508,11 +537,11 @@ async def test_lists_wait_for_a_folder_once(root: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(watch, "PATIENCE", 0.3)
     async with store:
         start = time.monotonic()
-        assert await store.agents(None) == []
+        assert [agent.session_count for agent in await store.agents(None)] == [1]
         waited = time.monotonic() - start
         assert waited >= 0.3
         for _ in range(10):
-            assert len(await store.sessions("agent").list()) == 0
+            assert await listed(store.sessions("agent")) == ["known"]
         assert time.monotonic() - start < waited + 1.5
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import threading
@@ -496,3 +497,26 @@ async def test_what_lies_where_a_view_is_prepared_is_not_written_to(
     assert secret.read_text() == "secret"
     if kind == "link":
         assert beside.is_symlink()
+
+
+async def test_what_a_view_could_not_be_written_to_is_removed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk, say, where each try would take more of what becomes free."""
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+
+        def full(*_: Any, **__: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        async def shown() -> list[str]:
+            return file_said(view(root, "agent", "one"))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "utime", full)
+            await sessions.append("one", turn("hello"))
+            await settled(sessions, "one")  # that is, after more than one try
+            assert file_said(view(root, "agent", "one")) == []
+            assert leftovers(root) == []
+        assert await eventually(shown, said(turn("hello")), within=5) == said(turn("hello"))

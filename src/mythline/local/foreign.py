@@ -201,11 +201,26 @@ class Foreign:
 
     # Folders
 
-    def find_new(self, owner: str, agent_id: str, stop: Stop = _never) -> int | None:
+    def knows(self, owner: str, agent_id: str) -> bool:
+        """Whether any session of a folder is known."""
+        return self._database.read(
+            lambda connection: (
+                connection.execute(SQL["knows"], (owner, agent_id)).fetchone() is not None
+            )
+        )
+
+    def find_new(
+        self,
+        owner: str,
+        agent_id: str,
+        stop: Stop = _never,
+        noted: Callable[[], object] = _never,
+    ) -> int | None:
         """Note the files in a folder that no session knows, looking at names alone.
 
         They are read when they are asked for or by `read_pending`. What processes that were
-        killed left half-written beside the views is removed.
+        killed left half-written beside the views is removed. `noted` is called when some are
+        noted, the newest first.
 
         Returns:
             How many files there are; `None` if there is no folder, or at a `stop` half-way.
@@ -234,6 +249,7 @@ class Foreign:
                         connection, owner, agent_id, some
                     )
                 )
+                noted()
             return len(names)
 
     def find_changed(self, owner: str, agent_id: str, stop: Stop = _never) -> bool:

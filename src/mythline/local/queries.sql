@@ -185,6 +185,9 @@ SELECT id,
 -- name: agents_of_trash
 SELECT DISTINCT agent_id FROM sessions WHERE owner = ? AND deleted IS NOT NULL
 
+-- name: knows
+SELECT 1 FROM sessions WHERE owner = ? AND agent_id = ? AND deleted IS NULL LIMIT 1
+
 -- name: all_numbers
 SELECT n FROM sessions WHERE owner = ? AND agent_id = ? AND deleted IS NULL
 

@@ -271,14 +271,18 @@ def name_beside(session_id: str) -> str:
 def _write_beside(folder: int, name: str, data: bytes) -> Mark:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     descriptor = os.open(name, flags, 0o644, dir_fd=folder)
-    with os.fdopen(descriptor, "wb", buffering=0) as file:
-        left = memoryview(data)
-        while left:
-            left = left[file.write(left) :]
-        # The system's own stamps are coarse; one to the nanosecond makes the mark unmistakable.
-        now = time.time_ns()
-        os.utime(descriptor, ns=(now, now))
-        return Mark.of(os.fstat(descriptor))
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            left = memoryview(data)
+            while left:
+                left = left[file.write(left) :]
+            # The system's own stamps are coarse; one to the nanosecond makes the mark unmistakable.
+            now = time.time_ns()
+            os.utime(descriptor, ns=(now, now))
+            return Mark.of(os.fstat(descriptor))
+    except BaseException:
+        os.unlink(name, dir_fd=folder)  # a disk that is full has no room for what is of no use
+        raise
 
 
 def _publish(

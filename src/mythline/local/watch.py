@@ -42,15 +42,24 @@ Folder = tuple[str, str]
 
 
 class _Comparison(NamedTuple):
-    """When a folder was first asked for; when lists needn't wait any longer; when all was done."""
+    """When a folder was first asked for, and what there is of it by now.
+
+    Its newest files; what lists wait for; all.
+    """
 
     since: float
+    begun: Future[None]
     listed: Future[None]
     done: Future[None]
 
+    def begin(self) -> None:
+        """Let nobody wait any longer who would have had nothing."""
+        if not self.begun.done():
+            self.begun.set_result(None)
+
     def end(self) -> None:
         """Let nobody wait any longer."""
-        for future in (self.listed, self.done):
+        for future in (self.begun, self.listed, self.done):
             if not future.done():
                 future.set_result(None)
 
@@ -85,7 +94,8 @@ class Watch:
         """Wait until a folder was compared with the truth; for no agent, all of the owner's.
 
         At the most until `PATIENCE` after it was first asked for, unless `patient`: then until
-        all of it was.
+        all of it was. But of a folder that nothing is known of, the newest files are waited for:
+        no sessions is not the answer where there are many.
         """
         agents = self._layout.agent_folders(owner) if agent_id is None else [agent_id]
         asked = [self._ask((owner, agent)) for agent in agents]
@@ -97,15 +107,16 @@ class Watch:
             since = max((found.since for found in waiting), default=0.0)
             seconds = max(0.0, since + PATIENCE - time.monotonic())
         if waiting and seconds != 0:
-            futures = [found.done if patient else found.listed for found in waiting]
-            shielded = [asyncio.shield(asyncio.wrap_future(future)) for future in futures]
-            await asyncio.wait(shielded, timeout=seconds)
+            await _wait([found.done if patient else found.listed for found in waiting], seconds)
+        for agent, found in zip(agents, asked, strict=True):
+            if not found.begun.done() and not self._foreign.knows(owner, agent):
+                await _wait([found.begun])
 
     def _ask(self, folder: Folder) -> _Comparison:
         with self._lock:
             found = self._compared.get(folder)
             if found is None:
-                found = _Comparison(time.monotonic(), Future(), Future())
+                found = _Comparison(time.monotonic(), Future(), Future(), Future())
                 if self._stop.is_set():
                     found.end()
                     return found
@@ -141,7 +152,7 @@ class Watch:
     def _compare(self, folder: Folder, found: _Comparison) -> None:
         is_there = False
         try:
-            files = self._foreign.find_new(*folder, self._stop.is_set)
+            files = self._foreign.find_new(*folder, self._stop.is_set, found.begin)
             if files is not None and files > FEW:
                 found.listed.set_result(None)
             is_there = self._foreign.find_changed(*folder, self._stop.is_set)
@@ -224,3 +235,9 @@ class Watch:
             for folder in list(self._compared):
                 self._try(self._foreign.reconcile, *folder, self._stop.is_set)
                 self._try(self._foreign.read_pending, *folder, self._stop.is_set)
+
+
+async def _wait(futures: Iterable[Future[None]], seconds: float | None = None) -> None:
+    """Wait for all of `futures`, whoever else does; at most so long."""
+    shielded = [asyncio.shield(asyncio.wrap_future(future)) for future in futures]
+    await asyncio.wait(shielded, timeout=seconds)
