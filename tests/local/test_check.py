@@ -112,6 +112,59 @@ async def test_strange_files(root):
     assert str(root) not in told
 
 
+def old(path):
+    """A file that nobody writes any more."""
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
+async def test_files_without_messages_are_kept_aside(root):
+    folder = root / "agent" / "context_memory"
+    for name, data in (("broken.json", '[{"kind": '), ("x.json.unreadable-1", "?")):
+        (folder / name).write_text(data)
+        old(folder / name)
+    (folder / "with space.json").write_text("[]")
+    (folder / "link.json").symlink_to(folder / "one.json")
+    (folder / "unreadable").mkdir()
+    (folder / "unreadable" / "broken.json").write_text("an earlier one")
+    assert [found.can_fix for found in await findings(root)] == [True, False, False, True]
+    found = await findings(root, fix=True)
+    assert [one.is_fixed for one in found] == [True, False, False, True]
+    assert len(await findings(root)) == 2
+    kept = folder / "unreadable"
+    assert (kept / "broken.json").read_text() == "an earlier one"
+    assert (kept / "broken.json-2").read_text() == '[{"kind": '
+    assert (kept / "x.json.unreadable-1").read_text() == "?"
+    assert (folder / "link.json").is_symlink()
+
+
+@pytest.mark.parametrize("age", ["old", "new"])
+async def test_a_view_that_holds_no_messages_any_more(root, age):
+    """It is kept, and the view is written again; moved aside by itself or by the check."""
+    view = root / "agent" / "context_memory" / "one.json"
+    before = view.read_bytes()
+    view.write_bytes(before[:40])
+    if age == "old":
+        old(view)
+    found = await findings(root)
+    assert [(one.can_fix, one.is_fixed) for one in found] == [(True, False)]
+    if age == "new":
+        assert (found[0].kind, found[0].session_id) == ("view", "one")
+    assert [one.is_fixed for one in await findings(root, fix=True)] == [True]
+    assert await findings(root) == []
+    assert view.read_bytes() == before
+    (kept,) = (view.parent / "unreadable").iterdir()
+    assert kept.read_bytes() == before[:40]
+
+
+async def test_a_file_that_is_changed_meanwhile_stays(root, monkeypatch):
+    path = root / "agent" / "context_memory" / "new.json"
+    path.write_text("[")
+    monkeypatch.setattr("time.sleep", lambda _seconds: path.write_text('["more'))
+    (found,) = await findings(root, fix=True)
+    assert not found.is_fixed
+    assert path.read_text() == '["more'
+
+
 async def test_a_damaged_file(root):
     path = root / "sessions.sqlite3"
     database = sqlite3.connect(path)

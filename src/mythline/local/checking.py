@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
 from .. import messages
 from ..errors import InvalidMessages, StoreCorrupt
-from ..ids import is_session_id
 from ..models import Finding
 from . import lines, rows
 from .database import SQL, Connection, Database
-from .layout import SUFFIX, Layout, look, read_whole
+from .layout import SUFFIX, Layout, read_whole
+from .strange import StrangeFiles
 
 SOME: Final = 50
 
@@ -158,19 +156,8 @@ class Check:
             )
 
     def _files(self, owner: str, agent_id: str) -> Iterator[Finding]:
-        """Files in a folder of views that no session can have."""
         assert self._layout is not None
-        with self._layout.folder(owner, agent_id) as folder:
-            names = [] if folder is None else sorted(os.listdir(folder))
-            for name in names:
-                explanation = None if folder is None else _strange(folder, name)
-                if explanation is not None:
-                    yield Finding(
-                        kind="file",
-                        explanation=explanation,
-                        owner=owner or None,
-                        agent_id=agent_id,
-                    )
+        return StrangeFiles(self._database, self._layout, fix=self._fix).look(owner, agent_id)
 
     def _fixed(
         self, row: rows.Row, kind: str, explanation: str, fix: Callable[[Connection], object]
@@ -252,29 +239,3 @@ def _unreadable(connection: Connection, row: rows.Row) -> list[str]:
         read = messages.readable([entry.body for entry in entries])
         return [entry.entry_id for entry, found in zip(entries, read, strict=True) if found is None]
     return []
-
-
-def _strange(folder: int, name: str) -> str | None:
-    """What is strange about a file, if anything is."""
-    shown = ascii(name)
-    if ".json.unreadable-" in name:
-        return f"{shown} was moved aside, as it was no session. Mend it or remove it."
-    if not name.endswith(SUFFIX) or name.startswith("."):
-        return None
-    if not is_session_id(name.removesuffix(SUFFIX)):
-        return (
-            f"{shown} has a name that is no session id, and is not opened. Rename it to 1 to 128 "
-            "of A-Z a-z 0-9 _ - and .json to have it listed."
-        )
-    found = look(folder, name)
-    if found is None:
-        return None
-    if not stat.S_ISREG(found.st_mode):
-        return f"{shown} is no plain file, and is not opened. Put the file itself in its place."
-    read = read_whole(folder, name)
-    try:
-        if read is not None:
-            messages.split(read[0], strict=False)
-    except InvalidMessages as error:
-        return f"{shown} holds no messages, and is left as it is: {error}"
-    return None

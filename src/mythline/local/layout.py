@@ -84,7 +84,7 @@ class Layout:
             descriptor = os.open(self.root, os.O_RDONLY)
         try:
             for depth, name in enumerate(names):
-                inner = _enter(descriptor, name, create)
+                inner = enter(descriptor, name, create=create)
                 os.close(descriptor)
                 if inner is None:
                     descriptor = -1
@@ -156,7 +156,13 @@ def session_of(name: str) -> str | None:
     return session if session != name and is_session_id(session) else None
 
 
-def _enter(parent: int, name: str, create: bool) -> int | None:
+def enter(parent: int, name: str, *, create: bool) -> int | None:
+    """A descriptor of a folder in another one, made if need be; `None` if there is none to use.
+
+    Raises:
+        StoreUnavailable: With `create`, if something else is in its place.
+        OSError: With `create`, if it can't be made.
+    """
     if create:
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o755, dir_fd=parent)
