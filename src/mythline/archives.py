@@ -7,9 +7,11 @@ was interrupted goes on where it stopped when it is begun again.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Collection
 from typing import IO
 
+from .bounds import aside
 from .errors import InvalidMessages, SessionNotFound
 from .formats import sanitized
 from .formats.archive import ArchiveKind, ArchiveWriter
@@ -54,7 +56,8 @@ async def export_all(
                 except SessionNotFound:
                     continue
                 first: SessionInfo | None = info
-                for piece in writer.add(exported):
+                add = functools.partial(list[bytes], writer.add(exported))
+                for piece in await aside(info.size, add):
                     yield first, piece
                     first = None
     for piece in writer.finish():

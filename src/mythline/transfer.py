@@ -6,7 +6,7 @@ import dataclasses
 import io
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic_ai.conversation_store import ConversationEntry
 from pydantic_ai.messages import ModelMessage
@@ -25,12 +25,15 @@ from .errors import (
 from .formats import EXPORTS, ExportedSession, ExportFormat, ImportedSession, read, sanitized
 from .formats import export as write
 from .formats.types import line
-from .formats.unpacking import conversations
+from .formats.unpacking import Archive, Limits, conversations, is_data_export, is_packed
 from .models import Imported, SessionDetails, StoredEntry, now_micros, to_micros
 from .store import Save
 
 OnConflict = Literal["error", "replace", "rename"]
 BulkConflict = Literal["skip", "error", "replace", "rename"]
+
+IN_MEMORY: Final = Limits(total=1 << 30, member=256 << 20, ratio=100)
+"""What a packed file may hold whose sessions are all in memory at once."""
 
 
 class Transfers(StoredConversations):
@@ -173,7 +176,7 @@ class Transfers(StoredConversations):
         """
         if session_id is not None:
             self._key(session_id)
-        found = await aside(len(data), lambda: read_file(data, filename, trusted=trusted))
+        found = await read_aside(data, filename, trusted=trusted)
         if len(found) != 1:
             raise InvalidMessages(
                 f"The file holds {len(found)} sessions. Import them with `import_all`."
@@ -191,6 +194,8 @@ class Transfers(StoredConversations):
     ) -> AsyncGenerator[Imported]:
         """Make sessions of all that a file holds, and tell of each when it is stored, in order.
 
+        Those of an archive become this agent's and owner's, whoever's they were.
+
         What was stored stays, whatever comes after it; importing the file again goes on.
 
         Args:
@@ -202,7 +207,7 @@ class Transfers(StoredConversations):
         Raises:
             InvalidMessages: If it is nothing that can be read. Nothing was stored.
         """
-        found = await aside(len(data), lambda: read_file(data, filename, trusted=trusted))
+        found = await read_aside(data, filename, trusted=trusted)
         for session in found:
             yield await self.take(session, on_conflict)
 
@@ -311,18 +316,32 @@ class Transfers(StoredConversations):
 def read_file(
     data: bytes, filename: str | None = None, *, trusted: bool = False
 ) -> list[ImportedSession]:
-    """The sessions in a file of any format, or in a data export of ChatGPT's or Claude's.
+    """The sessions in a file of any format, an archive, or a data export of ChatGPT's or Claude's.
 
-    Sanitized unless they are trusted; see `AgentSessions.import_`.
+    Sanitized unless they are trusted; see `AgentSessions.import_`. A packed file may hold 1 GiB, a
+    session in it 256 MiB, and above 64 MiB in all no more than 100 times its own size.
 
     Raises:
         InvalidMessages: If it is nothing that can be read, or has no session.
     """
-    is_zip = data[:2] == b"PK"
-    found = list(conversations(io.BytesIO(data)) if is_zip else read(data, filename))
+    found = list(_unpacked(io.BytesIO(data)) if is_packed(data) else read(data, filename))
     if not found:
         raise InvalidMessages("The file has no session in it.")
     return found if trusted else [sanitized(session) for session in found]
+
+
+async def read_aside(
+    data: bytes, filename: str | None = None, *, trusted: bool = False
+) -> list[ImportedSession]:
+    """As `read_file`, beside the event loop where there may be much to look through."""
+    most = IN_MEMORY.total if is_packed(data) else None
+    return await aside(most or len(data), lambda: read_file(data, filename, trusted=trusted))
+
+
+def _unpacked(file: io.BytesIO) -> Iterator[ImportedSession]:
+    if is_data_export(file):
+        return conversations(file, IN_MEMORY)
+    return (session for _, session in Archive(file, IN_MEMORY).sessions())
 
 
 def _is_same(session: ImportedSession, there: SessionDetails) -> bool:

@@ -47,6 +47,7 @@ VERBS = {
     "get_file",
     "append_messages",
     "export_session",
+    "export_sessions",
     "search_sessions",
     "update_session",
     "fork_session",
@@ -167,6 +168,7 @@ def test_every_operation_says_what_it_answers(app: FastAPI):
         (good,) = [status for status in answers if status.startswith("2")]
         kind = "text/event-stream" if path.endswith(STREAMS) else "application/json"
         kind = "application/octet-stream" if "/files/" in path else kind
+        kind = "application/zip" if path.endswith("/sessions/export") else kind
         schema = answers[good]["content"][kind]["schema"]
         assert list(answers[good]["content"]) == [kind] or path.endswith("/export")
         assert "$ref" in schema or schema["type"] in ("array", "string"), (path, method)

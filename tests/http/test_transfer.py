@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,64 @@ def test_what_was_exported_can_be_imported(client: Client):
         "Schattenwald 🧝",
         "Schattenwald 🧝!",
     ]
+
+
+@pytest.mark.parametrize(("kind", "media"), [("zip", "zip"), ("tar.zst", "zstd")])
+def test_all_sessions_are_one_archive(client: Client, kind: str, media: str):
+    client.create("x")
+    client.create("y")
+    (entry_id, _) = client.add("x", "Hello")
+    client.add("y", "Hello")
+    client.patch(f"{BASE}/y", json={"title": "Why", "tags": ["t"], "archived": True})
+    client.post(f"{BASE}/x/branch", json={"entry_id": entry_id})
+    infos = {name: client.get(f"{BASE}/{name}/info").json() for name in ("x", "y")}
+    response = client.get(f"{BASE}/export?format={kind}")
+    assert response.headers["content-type"] == f"application/{media}"
+    assert f'filename="researcher.{kind}"' in response.headers["content-disposition"]
+    again = send(client, f"all.{kind}", response.content).json()["sessions"]
+    assert {one["status"] for one in again} == {"unchanged"}
+    client.delete(f"{BASE}?confirm=true&permanent=true")
+    answer = send(client, f"all.{kind}", response.content)
+    assert answer.status_code == 201
+    assert {(one["session_id"], one["status"]) for one in answer.json()["sessions"]} == {
+        ("x", "imported"),
+        ("y", "imported"),
+    }
+    for name, before in infos.items():
+        now = client.get(f"{BASE}/{name}/info").json()
+        assert now | {"revision": ""} == before | {"revision": ""}
+
+
+def test_an_archive_becomes_the_agents_and_owners_who_imports_it(client: Client):
+    client.create("x")
+    client.add("x", "Hello")
+    data = client.get(f"{BASE}/export").content
+    other = "/api/agents/other/sessions"
+    assert client.post(f"{other}/import", files={"file": ("a.zip", data)}).status_code == 201
+    assert [one["session_id"] for one in client.get(other).json()] == ["x"]
+    client.create("y")
+    client.delete(f"{BASE}/x?permanent=true")
+    client.create("x")  # another one
+    client.add("x", "Something else")
+    response = send(client, "a.zip", data)
+    assert response.status_code == 409
+    assert send(client, "a.zip", data, on_conflict="rename").json()["session_id"] == "x-2"
+
+
+@pytest.mark.parametrize("query", ["?format=rar", "?x=y"])
+def test_archives_of_other_kinds_are_refused(client: Client, query: str):
+    response = client.get(f"{BASE}/export{query}")
+    assert response.status_code == 422
+    assert "zip" in response.text or "format" in response.text
+
+
+def test_what_is_packed_too_much_is_refused(client: Client):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("conversations.json", b"[" + b'{"a":1},' * (9 << 20) + b"{}]")
+    response = send(client, "export.zip", packed.getvalue())
+    assert response.status_code == 400
+    assert "100 times" in response.json()["detail"]
 
 
 # Import

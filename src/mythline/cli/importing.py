@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 PIPE = "-"
 Conflict = Literal["skip", "error", "replace", "rename"]
 DONE = ("agent_id", "session_id", "status", "message_count", "error")
-_ARCHIVES = (b"PK", b"\x28\xb5")
-"""How archives start: zip and Zstandard."""
 
 
 @verb(makes=True)
@@ -75,9 +73,9 @@ async def import_(
             try:
                 with _opened(name) as file:
                     found = _imported(place, file, name, session_id, on_conflict, trusted)
-                    results += [one async for one in _told(place, name, found, advance)]
+                    await _tell(place, name, found, advance, results)
             except (MythlineError, OSError) as error:
-                if len(names) == 1:
+                if len(names) == 1 and not results:
                     raise
                 why = str(error) if isinstance(error, MythlineError) else error.strerror
                 note(f"mythline: {name}: {why}")
@@ -110,9 +108,11 @@ async def _imported(
     trusted: bool,
 ) -> AsyncGenerator[Imported]:
     """What becomes of each session of a file."""
-    start = file.read(2)
+    from ..formats.unpacking import is_data_export, is_packed
+
+    packed = is_packed(file.read(2))
     file.seek(0)
-    if start in _ARCHIVES and not _is_data_export(file):
+    if packed and not is_data_export(file):
         from ..archives import import_archive
         from ..operations import KEEP
 
@@ -125,7 +125,7 @@ async def _imported(
             on_conflict=on_conflict or "skip",
             trusted=trusted,
         )
-    elif start in _ARCHIVES:
+    elif packed:
         if session_id is not None:
             raise InvalidInput("A data export has many sessions: leave --session-id.")
         found = _from_data_export(place, file, on_conflict or "skip", trusted)
@@ -153,20 +153,6 @@ async def _imported(
             yield one
 
 
-def _is_data_export(file: IO[bytes]) -> bool:
-    """Whether a file is a zip as ChatGPT and Claude give it, rather than one of Mythline's."""
-    import zipfile
-
-    from ..formats.archive import MANIFEST
-
-    try:
-        return MANIFEST not in zipfile.ZipFile(file).namelist()
-    except (zipfile.BadZipFile, NotImplementedError, OSError):
-        return False
-    finally:
-        file.seek(0)
-
-
 async def _from_data_export(
     place: Place, file: IO[bytes], on_conflict: Conflict, trusted: bool
 ) -> AsyncGenerator[Imported]:
@@ -178,9 +164,14 @@ async def _from_data_export(
         yield await sessions.take(session if trusted else sanitized(session), on_conflict)
 
 
-async def _told(
-    place: Place, name: str, found: AsyncGenerator[Imported], advance: Callable[[int], None]
-) -> AsyncGenerator[dict[str, Any]]:
+async def _tell(
+    place: Place,
+    name: str,
+    found: AsyncGenerator[Imported],
+    advance: Callable[[int], None],
+    results: list[dict[str, Any]],
+) -> None:
+    """Tell of each session of a file, and add it to the results: also if the next one fails."""
     async with contextlib.aclosing(found):
         async for one in found:
             advance(1)
@@ -188,7 +179,7 @@ async def _told(
                 note(f"mythline: {one.session_id}: {one.error}")
             elif one.status == "imported" and not place.as_json:
                 print_line(one.session_id)
-            yield {"file": name, **fields_of(one, DONE)}
+            results.append({"file": name, **fields_of(one, DONE)})
 
 
 def _finish(place: Place, results: Sequence[dict[str, Any]]) -> None:

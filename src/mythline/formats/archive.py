@@ -21,6 +21,8 @@ from . import jsonl
 from .types import ExportedSession
 
 ArchiveKind = Literal["zip", "tar.zst"]
+ARCHIVES: Final[dict[ArchiveKind, str]] = {"zip": "application/zip", "tar.zst": "application/zstd"}
+"""The kinds of archives, and their media types."""
 
 FORMAT: Final = "mythline-archive"
 VERSION: Final = 1

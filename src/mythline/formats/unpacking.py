@@ -136,6 +136,22 @@ class Archive:
                 yield place, found
 
 
+def is_packed(start: bytes) -> bool:
+    """Whether a file that starts so is an archive, or a data export."""
+    return start[:2] in (b"PK", b"\x28\xb5")  # zip, Zstandard
+
+
+def is_data_export(file: IO[bytes]) -> bool:
+    """Whether a packed file is a zip as ChatGPT and Claude give it, rather than one of ours."""
+    try:
+        file.seek(0)
+        return file.read(2) == b"PK" and MANIFEST not in zipfile.ZipFile(file).namelist()
+    except (*_DAMAGE, OSError):
+        return False
+    finally:
+        file.seek(0)
+
+
 def conversations(file: IO[bytes], limits: Limits | None = None) -> Iterator[ImportedSession]:
     """The sessions of a data export as ChatGPT and Claude give it: a zip with `conversations.json`.
 

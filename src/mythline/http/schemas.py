@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict
 
 from ..formats import EXPORTS
+from ..formats.archive import ARCHIVES
 from ..ids import MAX_AGENT_ID, MAX_SESSION_ID
 from ..models import AgentInfo, Imported, Role, SessionDetails
 from ..sessions import OnConflict
@@ -276,6 +277,7 @@ EXPORTED: dict[str, Any] = {
 }
 
 BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+ARCHIVED: dict[str, Any] = dict.fromkeys(ARCHIVES.values(), BYTES)
 
 IMPORT_BODY: dict[str, Any] = {
     "requestBody": {

@@ -7,13 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from ..bounds import aside
+from ..archives import export_all
 from ..errors import InvalidInput, SessionExists
 from ..formats import EXPORTS, ExportFormat, ImportedSession
+from ..formats.archive import ARCHIVES, ArchiveKind
 from ..models import Imported
 from ..sessions import AgentSessions, OnConflict
-from ..transfer import read_file
+from ..transfer import read_aside
 from . import answers, bodies, schemas
+from .closed import CLOSED
 from .parameters import SessionId, Sessions
 from .problems import problems
 from .route import ProblemRoute
@@ -46,6 +48,28 @@ async def export_session(
     return StreamingResponse(pieces, headers=headers, media_type=kind.media_type)
 
 
+@fixed.get(
+    "/sessions/export",
+    response_class=StreamingResponse,
+    dependencies=[CLOSED],
+    responses=problems() | {200: {"content": schemas.ARCHIVED}},
+)
+async def export_sessions(
+    sessions: Sessions,
+    format: Annotated[  # noqa: A002
+        ArchiveKind, Query(description="Which kind of archive.")
+    ] = "zip",
+) -> StreamingResponse:
+    """All sessions of this agent as one archive, each as `jsonl`; not those in the trash."""
+    found = export_all(
+        sessions.store, kind=format, owners=[sessions.owner], agents=[sessions.agent_id]
+    )
+    name = f"{sessions.agent_id}.{format}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    pieces = (piece async for _, piece in found)
+    return StreamingResponse(pieces, headers=headers, media_type=ARCHIVES[format])
+
+
 @fixed.post(
     "/sessions/import",
     status_code=201,
@@ -65,11 +89,13 @@ async def import_session(
 ) -> schemas.ImportedSession:
     """Make a session of a file: an export, or what another program wrote; or one of each in it.
 
+    The sessions of an archive become this agent's, whoever's they were.
+
     The format is told by what is in it. The messages are sanitized as Pydantic AI does it for
     those of a client.
     """
     asked = await bodies.read_import(request, session_id, on_conflict)
-    found = await aside(len(asked.data), lambda: read_file(asked.data))
+    found = await read_aside(asked.data)
     if len(found) != 1 and asked.session_id is not None:
         raise InvalidInput(
             f"The file holds {len(found)} sessions, which can't all have one id. Leave "
@@ -77,7 +103,7 @@ async def import_session(
         )
     if len(found) != 1:
         done = await _import_each(sessions, found, asked.on_conflict)
-        made = next(one for one in done if one.status == "imported")
+        made = next(one for one in done if one.status in ("imported", "unchanged"))
         response.headers["Location"] = answers.path_to(request, made.session_id)
         return schemas.ImportedSession(
             session_id=made.session_id,
@@ -97,9 +123,9 @@ async def _import_each(
     """Store the sessions of a file, each whole or not at all; what became of them, in order.
 
     Raises:
-        SessionExists: If none was stored, as the ids of all are taken.
+        SessionExists: If none is here, as the ids of all are taken by others.
     """
     done = [await sessions.take(session, on_conflict) for session in found]
-    if not any(one.status == "imported" for one in done):
+    if not any(one.status in ("imported", "unchanged") for one in done):
         raise SessionExists(done[0].session_id)
     return done
