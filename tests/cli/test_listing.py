@@ -43,6 +43,15 @@ def test_list_shows_the_newest_first_of_all_agents(folder: Path):
     assert rows[4][4:] == ["The old road, part 2", "#lore"]
 
 
+def test_count(folder: Path):
+    words = ("list", "--count", "--store", folder)
+    assert invoke(*words).out == "6\n"
+    assert invoke(*words, "--limit", "2", "--json").json == {"count": 6}
+    assert invoke(*words, "--tag", "lore").out == "1\n"
+    assert invoke(*words, "--agent", "writer", "--text", "chapter").out == "1\n"
+    assert invoke(*words, "--trash").out == "0\n"
+
+
 def test_list_as_json(folder: Path):
     found = invoke("list", "--agent", "researcher", "--limit", "3", "--store", folder, "--json")
     items = found.json

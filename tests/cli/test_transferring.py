@@ -233,12 +233,34 @@ def test_an_archive_goes_through_pipes(folder: Path, tmp_path: Path):
         ("export", "--all", "--format", "html"),
         ("export", "draft", "--format", "zip"),
         ("export", "draft", "--all"),
-        ("export", "draft", "--json"),
+        ("export", "draft", "--json", "--format", "html"),
+        ("export", "--all", "--json"),
     ],
 )
 def test_what_does_not_go_together(words: tuple[str, ...], folder: Path):
     ran = invoke(*words, "--store", folder)
     assert (ran.code, ran.out) == (2, "")
+
+
+def test_json_to_a_pipe_is_the_session(folder: Path):
+    ran = invoke("export", "road-2", "--store", folder, "--json")
+    assert ran.code == 0
+    assert [message["kind"] for message in ran.json] == ["request", "response"]
+
+
+def test_what_became_of_an_archive_that_is_damaged_further_on(folder: Path, tmp_path: Path):
+    """What was stored before is told."""
+    whole, damaged = tmp_path / "whole.zip", tmp_path / "damaged.zip"
+    invoke("export", "--all", "-o", whole, "--store", folder)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(damaged, "w") as target:
+        names = source.namelist()
+        for name in names:
+            lines = source.read(name).splitlines(keepends=True)
+            target.writestr(name, b"".join(lines[:-1] if name == names[-2] else lines))
+    ran = invoke("import", damaged, "--trusted", "--store", tmp_path / "other", "--json")
+    assert ran.code == 1
+    assert [one["status"] for one in ran.json] == ["imported"] * (len(names) - 2) + ["failed"]
+    assert names[-2] in ran.json[-1]["error"]
 
 
 def test_conversations_of_another_program(folder: Path):

@@ -29,3 +29,26 @@ def test_what_is_wrong_is_explained(folder: Path):
     shown = terminal("doctor", "--store", folder)
     assert shown.code == 1
     assert found["kind"] in shown.out
+
+
+def test_a_damaged_database_is_a_finding(folder: Path):
+    (folder / "sessions.sqlite3").write_bytes(b"nothing that SQLite knows" * 400)
+    ran = invoke("doctor", "--store", folder)
+    assert ran.code == 1
+    assert ran.out.startswith("wrong: integrity: ")
+    ran = invoke("doctor", "--fix", "--store", folder, "--json")
+    assert ran.code == 1
+    (found,) = ran.json
+    assert (found["kind"], found["can_fix"]) == ("integrity", False)
+    assert invoke("list", "--store", folder).code == 1
+
+
+def test_a_view_that_is_no_json_any_more_is_put_right(folder: Path):
+    view = folder / "researcher" / "context_memory" / "road-1.json"
+    before = view.read_bytes()
+    view.write_bytes(before[:50])
+    assert invoke("doctor", "--store", folder).code == 1
+    assert process("doctor", "--fix", "--store", folder).code == 0
+    assert view.read_bytes() == before
+    assert (view.parent / "unreadable" / "road-1.json").read_bytes() == before[:50]
+    assert invoke("doctor", "--store", folder).code == 0

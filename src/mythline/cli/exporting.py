@@ -62,6 +62,7 @@ async def export(
     """Write sessions to files, or one to a pipe; or all of a store or an agent to an archive.
 
     Without --output, on a terminal, it goes to a file here, named after the session, or agent.
+    With --json, the files that were written are told; in a pipe, the session itself is JSON.
 
     Example: mythline export latest --format markdown --output latest.md
     """
@@ -69,7 +70,7 @@ async def export(
         raise InvalidInput("Name the sessions to export, or say --all; one of the two.")
     if output is None:
         output = "." if sys.stdout.isatty() else PIPE
-    if output == PIPE and place.as_json:
+    if output == PIPE and place.as_json and (everything or form not in (None, "json")):
         raise InvalidInput("--json tells which files were written. Name one with --output.")
     if everything:
         await _export_all(place, form, output, yes=yes)

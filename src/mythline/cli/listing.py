@@ -82,6 +82,9 @@ async def list_sessions(
         typer.Option("--all", help="Archived ones too, and all of them unless --limit is given."),
     ] = False,
     trash: Annotated[bool, typer.Option("--trash", help="Deleted sessions instead.")] = False,
+    count: Annotated[
+        bool, typer.Option("--count", help="Only say how many there are, whatever the limit.")
+    ] = False,
 ) -> None:
     """List sessions, the one saved last first.
 
@@ -97,6 +100,9 @@ async def list_sessions(
         pinned_first=pinned_first,
         trash=trash,
     )
+    if count:
+        await _print_count(place, listing)
+        return
     found = await _found(place, listing, most)
     if place.as_json:
         names = (*LISTED, "deleted", "purges") if trash else LISTED
@@ -123,6 +129,16 @@ async def list_sessions(
             shorten="title",
             spare=("tags", "messages", "agent"),
         )
+
+
+async def _print_count(place: Place, listing: Listing) -> None:
+    """Print how many sessions a list of all agents together has."""
+    agents = await place.agents(trash=listing.trash)
+    total = sum([await place.store.count(place.owner, agent, listing) for agent in agents])
+    if place.as_json:
+        print_json({"count": total})
+    else:
+        print_line(str(total))
 
 
 def _named(info: SessionInfo) -> list[str]:

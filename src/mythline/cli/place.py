@@ -30,13 +30,13 @@ def store_at(location: str | None, *, make: bool = False) -> Store:
     """The store at a location, or where `mythline.open_store` looks.
 
     Raises:
-        InvalidInput: If there is no directory, unless it may be made.
+        Refused: If there is no directory, unless it may be made.
     """
     from ..opening import default_location, open_store
 
     where = location or default_location()
     if not make and "://" not in where and not Path(where).is_dir():
-        raise InvalidInput(f"There is no directory {where!r}. Name the sessions' with --store.")
+        raise Refused(f"There is no directory {where!r}. Name the sessions' with --store.")
     return open_store(where)
 
 

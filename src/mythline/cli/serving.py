@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from ipaddress import ip_address
 from typing import Annotated, Any
 
 import typer
 
 from ..errors import InvalidInput
-from .options import StoreOption
+from .options import JsonOption, StoreOption
+from .output import plain, print_json, print_line
 
 
 def serve(
@@ -37,6 +39,7 @@ def serve(
     insecure: Annotated[
         bool, typer.Option(help="Bind another address than loopback, open to all who reach it.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Serve the page and the HTTP API over a directory of sessions.
 
@@ -64,7 +67,12 @@ def serve(
     if allow_host:
         os.environ["MYTHLINE_ALLOWED_HOSTS"] = ",".join(allow_host)
     shown = f"[{host}]" if ":" in host else host
-    typer.echo(f"Mythline serves {os.environ['MYTHLINE_STORE']} at http://{shown}:{port}/")
+    where, url = os.environ["MYTHLINE_STORE"], f"http://{shown}:{port}/"
+    if as_json:
+        print_json({"store": where, "url": url})
+    else:
+        print_line(f"Mythline serves {plain(where)} at {url}")
+    sys.stdout.flush()  # who started it may wait for it, in a pipe
     # The process that serves is a fork of this one, and would be deaf to a signal to stop until it
     # has handlers of its own: both would then run for ever.
     os.register_at_fork(after_in_child=_stop_when_told)

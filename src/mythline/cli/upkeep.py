@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from ..errors import StoreCorrupt
+from ..models import Finding
 from .asking import progress
 from .output import console, fields_of, note, number, plain, print_json, print_line
 from .place import Place
 from .verbs import verb
 
-if TYPE_CHECKING:
-    from ..models import Finding
-
 FINDING = ("kind", "explanation", "owner", "agent_id", "session_id", "is_fixed", "can_fix")
 
 
-@verb()
+def _damaged(error: StoreCorrupt, as_json: bool) -> None:
+    """Tell of a database that can't even be read."""
+    finding = Finding(kind="integrity", explanation=str(error))
+    if as_json:
+        print_json([fields_of(finding, FINDING)])
+    else:
+        _print_finding(finding)
+    raise typer.Exit(1) from error
+
+
+@verb(damaged=_damaged)
 async def doctor(
     place: Place,
     fix: Annotated[
@@ -75,11 +84,12 @@ def _print_finding(finding: Finding) -> None:
     paper.print(Padding(Text(plain(finding.explanation)), (0, 0, 0, 2), expand=False))
 
 
-@verb(agent=False)
+@verb()
 async def migrate(place: Place) -> None:
     """Bring a store up to date with this version of Mythline.
 
-    Opening a store does it; this does nothing else.
+    Opening a store does it; this does nothing else. A store is brought up to date as a whole,
+    whatever --agent and --owner say.
 
     Example: mythline migrate --store ./sessions
     """

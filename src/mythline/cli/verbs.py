@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, ParamSpec
 
+from ..errors import StoreCorrupt
 from .options import AgentOption, JsonOption, OwnerOption, StoreOption
 from .place import Place, store_at
 
@@ -22,7 +23,9 @@ class ReaderGone(Exception):
 
 
 def verb(
-    *, makes: bool = False, agent: bool = True
+    *,
+    makes: bool = False,
+    damaged: Callable[[StoreCorrupt, bool], None] | None = None,
 ) -> Callable[[Callable[Concatenate[Place, P], Awaitable[After]]], Callable[..., None]]:
     """A command out of a coroutine function that is given a `Place` and its own parameters.
 
@@ -30,12 +33,14 @@ def verb(
 
     Args:
         makes: Whether the store is made where none is.
-        agent: Whether it has `--agent` and `--owner`.
+        damaged: Tells of a damaged database, as JSON or not; without, that is an error.
     """
-    shared: dict[str, Any] = {"store": StoreOption}
-    if agent:
-        shared |= {"agent": AgentOption, "owner": OwnerOption}
-    shared |= {"as_json": JsonOption}
+    shared: dict[str, Any] = {
+        "store": StoreOption,
+        "agent": AgentOption,
+        "owner": OwnerOption,
+        "as_json": JsonOption,
+    }
 
     def decorate(
         function: Callable[Concatenate[Place, P], Awaitable[After]],
@@ -50,8 +55,8 @@ def verb(
                     return await bound(
                         Place(
                             store,
-                            owner=options.get("owner"),
-                            agent=options.get("agent"),
+                            owner=options["owner"],
+                            agent=options["agent"],
                             as_json=options["as_json"],
                             location=options["store"],
                         )
@@ -62,6 +67,10 @@ def verb(
                 if after is not None:
                     after()
                 sys.stdout.flush()
+            except StoreCorrupt as error:
+                if damaged is None:
+                    raise
+                damaged(error, options["as_json"])
             except BrokenPipeError:  # Typer would make 1 of it
                 raise ReaderGone from None
 
