@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from . import messages
@@ -31,6 +31,12 @@ def check_limit(limit: int, most: int | None = None) -> None:
     """Raise `InvalidInput` unless `limit` is from 1 to `most`."""
     if limit < 1 or (most is not None and limit > most):
         raise InvalidInput(f"`limit` must be 1 {f'to {most}' if most else 'or more'}.")
+
+
+def check_known(name: str, given: Iterable[object], known: Sequence[str]) -> None:
+    """Raise `InvalidInput`, which names what is known, unless all that is given for `name` is."""
+    if not set(given) <= set(known):
+        raise InvalidInput(f"`{name}`: known are {', '.join(known)}.")
 
 
 def check_described(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,6 +66,7 @@ def check_described(fields: Mapping[str, Any]) -> dict[str, Any]:
         plain["metadata"] = dict(cast("Mapping[str, Any]", metadata))
     try:
         dumped = messages.dump_plain(plain)
+        json.dumps(plain.get("metadata"), allow_nan=False, default=str)  # `null` for it is a loss
     except (TypeError, ValueError, RecursionError):
         raise InvalidInput("`metadata` must be a JSON object.") from None
     if len(messages.dump_plain(plain.get("metadata", {}))) > MAX_METADATA:

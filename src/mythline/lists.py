@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection
 from datetime import datetime
+from typing import get_args
 
 from . import search
-from .bounds import MAX_LIMIT, check_limit
+from .bounds import MAX_LIMIT, check_known, check_limit
 from .conversations import StoredConversations
 from .models import SearchPage, SessionEvent, SessionInfo, SessionPage, to_micros
 from .operations import Listing, Order, Search, SearchRole
@@ -39,10 +40,11 @@ class Lists(StoredConversations):
             pinned_first: Pinned sessions before the others, each of the two in `order`.
 
         Raises:
-            InvalidInput: If `limit` is out of its bounds.
+            InvalidInput: If `limit` is out of its bounds, or there is no such order.
             InvalidCursor: If no list of this order gave `cursor`.
         """
         check_limit(limit, MAX_LIMIT)
+        check_known("order", [order], get_args(Order))
         listing = Listing(
             limit=limit,
             cursor=cursor,
@@ -92,10 +94,11 @@ class Lists(StoredConversations):
             archived: Only in sessions that are archived, or aren't; `None` for all.
 
         Raises:
-            InvalidInput: If `limit` is out of its bounds.
+            InvalidInput: If `limit` is out of its bounds, or there is no such role.
             InvalidCursor: If no search gave `cursor`.
         """
         check_limit(limit, MAX_LIMIT)
+        check_known("roles", roles, get_args(SearchRole))
         asked = Search(
             query=search.parse(query),
             limit=limit,

@@ -176,6 +176,29 @@ async def test_forks_branches_and_deletions_are_shown(root: Path) -> None:
         assert not view(root, "agent", "three").exists()
 
 
+async def test_a_fork_of_a_long_session_does_not_wait_for_its_view(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    write = views.Views._write
+
+    def late(self: views.Views, session: int) -> views.Outcome:
+        gate.wait(LONG)
+        return write(self, session)
+
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        await sessions.append("one", turn("long " * 20_000))
+        monkeypatch.setattr(views.Views, "_write", late)
+        try:
+            await in_time(sessions.fork_at("one", new_session_id="two"), within=LONG / 4)
+        finally:
+            gate.set()
+        await settled(sessions, "two")
+        assert view(root, "agent", "two").read_bytes() == await exported(sessions, "one")
+
+
 @pytest.mark.parametrize(
     ("saves", "text"), [(500, "small"), (60, "large " * 15_000)], ids=["small", "large"]
 )

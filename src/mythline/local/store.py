@@ -41,7 +41,7 @@ class LocalStore(Reading):
     """
 
     async def save(self, key: SessionKey, save: Save) -> None:
-        """One transaction; the view of a session that is made or moved is there on return."""
+        """One transaction; the view of a small session that is made or moved is there on return."""
         self._check()
         if save.expected is None:
             await self._notice(key)

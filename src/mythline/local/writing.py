@@ -13,6 +13,7 @@ from ..operations import Describe
 from ..store import ANY, Append, AppendResult, Save, SessionKey
 from . import lines, rows
 from .database import SQL, Connection
+from .views import SMALL
 
 DAY: Final = 86_400_000_000
 LATELY: Final = 600_000_000
@@ -31,9 +32,14 @@ class Stored(NamedTuple):
     is_awaited: bool
 
 
-def _is_awaited(row: rows.Row, now: int) -> bool:
-    """Whether another program wrote the view lately, or is yet to see the first turn."""
-    return not row["head"] or now - (row["view_foreign"] or 0) < LATELY
+def _is_awaited(row: rows.Row, size: int, now: int, *, moved: bool = False) -> bool:
+    """Whether another program wrote the view lately, or is yet to see the first turn.
+
+    With `moved`, the history goes another way. A long one is not waited for then: a fork would
+    take as long as a copy.
+    """
+    is_new = size <= SMALL and (moved or not row["head"])
+    return is_new or now - (row["view_foreign"] or 0) < LATELY
 
 
 def save(
@@ -119,7 +125,7 @@ def save(
             SQL["add_branch"],
             [(number, order, tip) for order, tip in enumerate(tips, 1)],
         )
-    return Stored(number, size, not grew or _is_awaited(row, save.updated))
+    return Stored(number, size, _is_awaited(row, size, save.updated, moved=not grew))
 
 
 def _runs(entries: Sequence[StoredEntry]) -> list[list[StoredEntry]]:
@@ -215,7 +221,7 @@ def append(
         )
         connection.execute(SQL["remember"], values)
     result = AppendResult(append.revision, total, tuple(append.entry_ids), row["head_id"])
-    return Stored(number, size, _is_awaited(row, append.updated)), result
+    return Stored(number, size, _is_awaited(row, size, append.updated)), result
 
 
 def describe(connection: Connection, key: SessionKey, change: Describe) -> SessionDetails:

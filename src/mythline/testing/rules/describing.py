@@ -76,6 +76,7 @@ class DescribingRules(StoreRules):
             {"metadata": {"big": "x" * (16 << 10)}},
             {"metadata": ["no object"]},
             {"metadata": {"x": object()}},
+            {"metadata": {"x": [float("nan")]}},
         ],
     )
     async def test_description_out_of_bounds(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ...errors import InvalidCursor
+from ...errors import InvalidCursor, InvalidInput
 from ...sessions import AgentSessions
 from ...store import Store
 from ..base import StoreRules
@@ -128,6 +128,11 @@ class ListingRules(StoreRules):
         for filters in every:
             assert await sessions.count(**filters) == len(await self._all(sessions, **filters))
         assert await sessions.count() == 2
+
+    async def test_other_orders(self, sessions: AgentSessions) -> None:
+        """An order that there isn't is refused, with those there are."""
+        with pytest.raises(InvalidInput, match="recent, created, title"):
+            await sessions.list(order="size")  # pyright: ignore[reportArgumentType]
 
     async def test_cursor_of_another_order(self, sessions: AgentSessions) -> None:
         """A cursor is of its order."""

@@ -215,6 +215,11 @@ class SearchRules(StoreRules):
         with pytest.raises(InvalidInput):
             await sessions.search("dragon", limit=limit)
 
+    async def test_other_roles(self, sessions: AgentSessions) -> None:
+        """A role that there isn't is refused, with those there are."""
+        with pytest.raises(InvalidInput, match="user, assistant, tool"):
+            await sessions.search("dragon", roles=("user", "wizard"))  # pyright: ignore[reportArgumentType]
+
     async def test_any_query(self, sessions: AgentSessions) -> None:
         """Nothing that is typed is an error."""
         await saved(sessions, "a dragon")
