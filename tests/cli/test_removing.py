@@ -58,8 +58,9 @@ def test_each_is_done_by_itself(folder: Path):
 
 
 def test_results_as_json(folder: Path):
-    ran = invoke("delete", "draft", "nothing", "--yes", "--json", "--store", folder)
-    failed, done = sorted(ran.json, key=lambda one: one["status"], reverse=True)
+    ran = invoke("delete", "draft", "nothing", "road-1", "--yes", "--json", "--store", folder)
+    done, failed, last = ran.json
+    assert last["session_id"] == "road-1"
     assert done == {
         "session_id": "draft",
         "agent_id": "writer",

@@ -123,6 +123,7 @@ def test_one_bad_file_does_not_stop_the_others(folder: Path, tmp_path: Path):
     ran = invoke("import", *names, "--agent", "poet", "--store", folder, "--json")
     assert ran.code == 1
     assert [one["status"] for one in ran.json] == ["failed", "failed", "imported"]
+    assert all(one.keys() == ran.json[-1].keys() for one in ran.json)
     assert ran.err.count("\n") == 2
     assert [row[0] for row in invoke("list", "--agent", "poet", "--store", folder).rows] == ["good"]
 

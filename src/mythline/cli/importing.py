@@ -79,7 +79,8 @@ async def import_(
                     raise
                 why = str(error) if isinstance(error, MythlineError) else error.strerror
                 note(f"mythline: {name}: {why}")
-                results.append({"file": name, "status": "failed", "error": why})
+                unknown = dict.fromkeys(DONE)
+                results.append({"file": name, **unknown, "status": "failed", "error": why})
     if on_conflict is None and len(results) == 1 and results[0]["status"] == "skipped":
         raise SessionExists(results[0]["session_id"])
     _finish(place, results)

@@ -177,17 +177,21 @@ async def _each(
     *,
     yes: bool = False,
 ) -> list[dict[str, Any]]:
-    """Find sessions, ask about all if there is a question, and do it; what became of each."""
-    results: list[dict[str, Any]] = []
-    found: dict[tuple[str, str], SessionInfo] = {}
+    """Find sessions, ask about all if there is a question, and do it.
+
+    What became of each, in the order in which they were named.
+    """
+    results: dict[tuple[str | None, str], dict[str, Any]] = {}
+    chosen: list[SessionInfo] = []
     for text in texts:
         try:
             info = await find(text)
         except MythlineError as error:
-            results.append(_failed(text, place.agent, error))
+            results[None, text] = _failed(text, place.agent, error)
         else:
-            found[info.agent_id, info.session_id] = info
-    chosen = list(found.values())
+            if (info.agent_id, info.session_id) not in results:
+                chosen.append(info)
+                results[info.agent_id, info.session_id] = {}  # for its place among them
     if chosen and question is not None:
         confirm(question.format(_named(chosen)), yes=yes)
     with progress(doing, len(chosen)) as advance:
@@ -195,21 +199,20 @@ async def _each(
             some = chosen[start : start + TOGETHER]
             answers = await asyncio.gather(*map(do, some), return_exceptions=True)
             for info, answer in zip(some, answers, strict=True):
+                key = info.agent_id, info.session_id
                 if isinstance(answer, MythlineError):
-                    results.append(_failed(info.session_id, info.agent_id, answer))
+                    results[key] = _failed(info.session_id, info.agent_id, answer)
                 elif isinstance(answer, BaseException):
                     raise answer
                 else:
-                    results.append(
-                        {
-                            "session_id": info.session_id,
-                            "agent_id": info.agent_id,
-                            "status": answer,
-                            "detail": None,
-                        }
-                    )
+                    results[key] = {
+                        "session_id": info.session_id,
+                        "agent_id": info.agent_id,
+                        "status": answer,
+                        "detail": None,
+                    }
             advance(len(some))
-    return results
+    return list(results.values())
 
 
 def _failed(session_id: str, agent_id: str | None, error: MythlineError) -> dict[str, Any]:
