@@ -50,5 +50,6 @@ def test_a_view_that_is_no_json_any_more_is_put_right(folder: Path):
     assert invoke("doctor", "--store", folder).code == 1
     assert process("doctor", "--fix", "--store", folder).code == 0
     assert view.read_bytes() == before
-    assert (view.parent / "unreadable" / "road-1.json").read_bytes() == before[:50]
+    (kept,) = (view.parent / "unreadable").iterdir()
+    assert kept.read_bytes() == before[:50]
     assert invoke("doctor", "--store", folder).code == 0
