@@ -130,8 +130,7 @@ async def many(store: LocalStore, count: int, bodies: Sequence[bytes]) -> None:
                     noted=None,
                 )
                 mark = views._write_beside(folder, f"{name}.json", data)
-                shown = (head, len(bodies), mark.size, mark.mtime, row["n"])
-                connection.execute(SQL["set_view"], shown)
+                rows.set_view(connection, row["n"], (head, len(bodies)), mark)
 
         for start in range(0, count, 1000):
             await database.write(

@@ -172,8 +172,8 @@ class Foreign:
             return None
         if row["view_size"] is None:
             return None
-        values = broken, 0, row["view_size"], row["view_mtime"], row["n"]
-        connection.execute(SQL["set_view"], values)
+        mark = row["view_size"], row["view_mtime"]
+        rows.set_view(connection, row["n"], (broken, 0), mark)
         return row["n"], row["body_bytes"]
 
     def _set_aside(self, folder: int, place: tuple[str, str, str], found: os.stat_result) -> bool:

@@ -329,9 +329,9 @@ SELECT n FROM sessions
 
 -- name: set_view
 UPDATE sessions
-   SET view_head = ?1, view_count = ?2, view_size = ?3, view_mtime = ?4, pending = 0,
-       stale = head IS NOT ?1
- WHERE n = ?5
+   SET view_head = :shown, view_count = :count, view_size = :size, view_mtime = :mtime,
+       pending = 0, stale = head IS NOT :shown
+ WHERE n = :n
 
 -- name: set_view_foreign
 UPDATE sessions SET view_foreign = ? WHERE n = ?

@@ -292,6 +292,17 @@ def purge(connection: Connection, number: int) -> None:
     connection.execute(SQL["note_purge"])
 
 
+def set_view(
+    connection: Connection,
+    number: int,
+    shown: tuple[int | None, int | None],
+    mark: tuple[int, int],
+) -> None:
+    """Note what a session's view shows, a head and how many messages, and the view's mark."""
+    names = ("n", "shown", "count", "size", "mtime")
+    connection.execute(SQL["set_view"], dict(zip(names, (number, *shown, *mark), strict=True)))
+
+
 def branches(row: Row) -> tuple[str, ...]:
     """The last entries of the branches a session left, oldest first."""
     return tuple(json.loads(row["branches"])) if row["branches"] != "[]" else ()

@@ -28,7 +28,7 @@ def add(connection: Connection, place: tuple[str, str, str], mark: Mark) -> Any:
         rows.revive(connection, lost[0])
     else:
         number = rows.add(connection, place, ids.new_entry_ids(1)[0], stamp(mark), stamp(mark))
-        connection.execute(SQL["set_view"], (None, None, mark.size, mark.mtime, number))
+        rows.set_view(connection, number, (None, None), mark)
         connection.execute(SQL["set_pending"], (number,))
     row = rows.session(connection, place)
     assert row is not None
@@ -91,7 +91,7 @@ def apply(
         shown = rows.last_shown(row), row["view_count"]
         if shown[0] == row["head"]:
             shown = rows.NOTHING, 0  # it shows something else than the history, whatever that is
-    connection.execute(SQL["set_view"], (*shown, mark.size, mark.mtime, number))
+    rows.set_view(connection, number, shown, mark)
     return None if shown[0] == row["head"] else (number, row["body_bytes"])
 
 

@@ -319,7 +319,7 @@ def _publish(
         if swapped is None or Mark.of(swapped) != known or not stat.S_ISREG(swapped.st_mode):
             exchange(folder, beside, name)  # another program wrote it in this moment
             return "changed"
-    connection.execute(SQL["set_view"], (head, count, mark.size, mark.mtime, session))
+    rows.set_view(connection, session, (head, count), mark)
     old = rows.last_shown(row)
     if old > 0 and old >> lines.SHIFT != head >> lines.SHIFT:
         lines.release(connection, [old])  # a line that only the file had
