@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +24,7 @@ from pydantic_core import to_jsonable_python
 
 from mythline import context_memory
 from mythline.context_memory import get_latest_session, load_context, save_context
-from mythline.errors import InvalidId
+from mythline.errors import InvalidId, StoreClosed
 
 
 def turn(text: str) -> list[ModelMessage]:
@@ -143,6 +146,60 @@ def test_many_threads_save_sessions_of_their_own():
     for number in range(6):
         prompts = [message.parts[0].content for message in load_context("agent", f"chat{number}")]  # type: ignore[union-attr]
         assert prompts[::2] == [f"{number}.{step}" for step in range(10)]
+
+
+def test_a_close_leaves_no_thread_that_calls_waiting():
+    """Whoever is in a call then has its answer, or is told that the store is closed."""
+    save_context("agent", "chat", turn("here"))
+    given: list[object] = []
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                given.append(len(load_context("agent", "chat")))
+            except StoreClosed:
+                given.append(StoreClosed)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(30):
+        before = len(given)
+        until = time.monotonic() + 60
+        while len(given) < before + 4:
+            assert time.monotonic() < until, "a call hangs"
+            time.sleep(0.001)
+        context_memory.close()
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive(), "a call hangs"
+    assert set(given) <= {2, StoreClosed}
+    assert 2 in given
+
+
+def test_a_process_that_was_forked_off_has_stores_of_its_own():
+    """Also where another thread was just about to open or close one."""
+    save_context("agent", "chat", turn("here"))
+    code = (
+        "import os, signal, threading\n"
+        "from mythline import context_memory as memory\n"
+        "assert len(memory.load_context('agent', 'chat')) == 2\n"
+        "memory._lock.acquire()\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    signal.alarm(60)\n"
+        "    found = memory.load_context('agent', 'chat')\n"
+        "    memory.save_context('agent', 'chat', [*found, *found])\n"
+        "    memory.close()\n"
+        "    os._exit(len(found))\n"
+        "memory._lock.release()\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2\n"
+        "assert len(memory.load_context('agent', 'chat')) == 4\n"
+        "memory.close()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 @pytest.mark.parametrize("bad", ["../up", "a/b", "", ".hidden", "x" * 129, "latest", "ä", "a\0b"])

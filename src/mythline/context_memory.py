@@ -15,6 +15,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,8 +35,6 @@ class _Stores:
     """The open stores of this process, and the thread whose event loop they work in."""
 
     def __init__(self) -> None:
-        self.process = os.getpid()
-        self._lock = threading.Lock()
         self._open: dict[str, Store] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="mythline-sync", daemon=True)
@@ -43,41 +42,56 @@ class _Stores:
 
     def _run(self) -> None:
         self._loop.run_forever()
+        while going := asyncio.all_tasks(self._loop):  # whoever waits for them is told
+            self._loop.run_until_complete(asyncio.wait(going))
         self._loop.close()
 
-    def call(self, function: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+    def begin(self, function: Callable[[Store], Coroutine[Any, Any, T]]) -> Future[T]:
         where = default_location()
         location = where if is_database(where) else str(Path(where).absolute())
-        with self._lock:
-            store = self._open.get(location)
-            if store is None:
-                store = open_store(location)
-                self._wait(store.open())
-                self._open[location] = store
-        return self._wait(function(store))
+        store = self._open.get(location)
+        if store is None:
+            store = open_store(location)
+            self._start(store.open()).result()
+            self._open[location] = store
+        return self._start(function(store))
 
     def close(self) -> None:
-        with self._lock:
-            for store in self._open.values():
-                self._wait(store.close())
-            self._open.clear()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+        for store in self._open.values():
+            self._start(store.close()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
 
-    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+    def _start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
 
 _stores: _Stores | None = None
 _lock = threading.Lock()
 
 
-def _of_this_process() -> _Stores:
+_inherited: list[_Stores | None] = []
+"""What is a parent process's, and is never touched here, not even to be collected."""
+
+
+def _leave() -> None:
+    """In a process that was forked off, leave what is its parent's; so may be who has the lock."""
+    global _stores, _lock
+    _inherited.append(_stores)
+    _stores, _lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_leave)
+
+
+def _call(function: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+    """What `function` gives for the store that is open now; nothing is begun while that closes."""
     global _stores
     with _lock:
-        if _stores is None or _stores.process != os.getpid():
+        if _stores is None:
             _stores = _Stores()
-        return _stores
+        work = _stores.begin(function)
+    return work.result()
 
 
 def load_context(agent_id: str, session_id: str) -> list[ModelMessage]:
@@ -96,7 +110,7 @@ def load_context(agent_id: str, session_id: str) -> list[ModelMessage]:
         except SessionNotFound:
             return []
 
-    return _of_this_process().call(load)
+    return _call(load)
 
 
 def save_context(agent_id: str, session_id: str, messages: Sequence[ModelMessage]) -> None:
@@ -117,7 +131,7 @@ def save_context(agent_id: str, session_id: str, messages: Sequence[ModelMessage
         await store.sessions(agent_id).save_history(session_id, messages)
         await store.settle(key)
 
-    _of_this_process().call(save)
+    _call(save)
 
 
 def get_latest_session(agent_id: str) -> str | None:
@@ -133,13 +147,13 @@ def get_latest_session(agent_id: str) -> str | None:
         found = await store.sessions(agent_id).latest()
         return None if found is None else found.session_id
 
-    return _of_this_process().call(latest)
+    return _call(latest)
 
 
 def close() -> None:
     """Close what these functions opened; the next call opens it again."""
     global _stores
     with _lock:
-        if _stores is not None and _stores.process == os.getpid():
+        if _stores is not None:
             _stores.close()
         _stores = None
