@@ -369,7 +369,7 @@ def fork_with_open_store(root: str) -> None:
             "list after": lambda: sessions.list(),
         }.items():
             try:
-                await asyncio.wait_for(make(), 5)
+                await asyncio.wait_for(make(), 20)
                 found[name] = "nothing"
             except TimeoutError:
                 found[name] = "hangs"
@@ -384,6 +384,9 @@ def fork_with_open_store(root: str) -> None:
             await sessions.append("one", turn("before"))
             await sessions.list()
             reading, writing = os.pipe()
+            locks = store._opening, store._database._opening, store._database._accepting
+            for lock in locks:  # as another thread may have them, which the child then lacks
+                lock.acquire()
             child = os.fork()
             if not child:
                 signal.alarm(50)
@@ -393,6 +396,8 @@ def fork_with_open_store(root: str) -> None:
                 found = loop.run_until_complete(in_child(store, sessions))
                 os.write(writing, json.dumps(found).encode())
                 os._exit(0)
+            for lock in locks:
+                lock.release()
             os.close(writing)
 
             def wait() -> tuple[bytes, int]:
@@ -428,7 +433,7 @@ def fork_while_writing(root: str) -> None:
             loop = asyncio.new_event_loop()
             asyncio.events._set_running_loop(None)
             try:
-                loop.run_until_complete(asyncio.wait_for(store.close(), 5))
+                loop.run_until_complete(asyncio.wait_for(store.close(), 20))
             finally:
                 os._exit(0)
         os.waitpid(child, 0)
@@ -532,7 +537,7 @@ def use_without_descriptors(root: str) -> None:
                 lambda: store.agents(None),
             ):
                 try:
-                    await asyncio.wait_for(make(), 10)
+                    await asyncio.wait_for(make(), 30)
                 except MythlineError as error:
                     if str(root) in str(error):
                         wrong.append(str(error))

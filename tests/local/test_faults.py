@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from mythline.errors import (
     StoreTooNew,
     StoreUnavailable,
 )
+from mythline.local import LocalStore
 from mythline.sessions import AgentSessions
 
 from .support import (
@@ -195,7 +197,7 @@ async def test_it_works_again_when_there_is_space(small_disk: Path) -> None:
             async def shown() -> list[str]:
                 return file_said(view(root, "agent", "one"))
 
-            assert await eventually(shown, found, within=5) == found
+            assert await eventually(shown, found) == found
     assert leftovers(root) == []
 
 
@@ -298,7 +300,7 @@ async def test_a_folder_that_becomes_a_file(root: Path) -> None:
         async def shown() -> bool:
             return view(root, "agent", "one").exists()
 
-        assert await eventually(shown, within=5)
+        assert await eventually(shown)
         assert file_said(view(root, "agent", "one")) == ["hello", "hello!", "more", "more!"]
         assert await listed(sessions) == ["one"]
 
@@ -329,12 +331,12 @@ async def test_a_folder_of_views_that_cant_be_written(
         async def shown() -> list[str]:
             return file_said(view(root, "agent", "one"))
 
-        assert len(await eventually(shown, ["hello", "hello!", "more", "more!"], within=5)) == 4
+        assert len(await eventually(shown, ["hello", "hello!", "more", "more!"])) == 4
 
         async def second() -> bool:
             return view(root, "agent", "two").exists()
 
-        assert await eventually(second, within=5)
+        assert await eventually(second)
         assert await listed(sessions) == ["one", "two"]
 
 
@@ -373,7 +375,7 @@ async def test_a_view_that_cant_be_read(root: Path, freeze: Callable[[Path, bool
         async def shown() -> list[str]:
             return file_said(file)
 
-        assert len(await eventually(shown, ["hello", "hello!", "more", "more!"], within=5)) == 4
+        assert len(await eventually(shown, ["hello", "hello!", "more", "more!"])) == 4
 
 
 async def test_a_store_whose_folder_is_removed_while_it_is_open(root: Path) -> None:
@@ -609,6 +611,23 @@ async def test_a_database_that_is_removed_while_it_is_open(root: Path) -> None:
         assert bodies_said(e.body for e in (await sessions.entries("one")).entries)[:1] == [
             "turn 0"
         ]
+
+
+async def test_a_store_that_can_no_longer_write_can_be_closed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(threading.enumerate())
+    store = LocalStore(root)
+    await store.open()
+    await store.sessions("agent").create("one")
+
+    def fail(*_: Any) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(store._database, "_transact", fail)
+    await in_time(store.close())
+    left = set(threading.enumerate()) - before
+    assert [thread.name for thread in left if thread.name.startswith("mythline")] == []
 
 
 # A sync that fails

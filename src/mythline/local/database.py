@@ -179,14 +179,15 @@ class Database:
 
         In a process that was forked off, nothing is touched: it all belongs to the parent.
         """
+        if self._pid != os.getpid():  # the locks may be held by threads that aren't here
+            self._is_open = False
+            return
         with self._opening:
             if not self._is_open:
                 return
             with self._accepting:
                 self._is_open = False
                 self._jobs.put(None)
-            if self._pid != os.getpid():
-                return
             if self._thread is not None:
                 self._thread.join()
             if self._pool is not None:
@@ -375,11 +376,12 @@ class Database:
             self._jobs.put(job)
 
     def end(self) -> None:
-        """Refuse `write` from now on, and return when all that was accepted is stored."""
+        """Refuse `write` from now on, and return when all that was accepted is stored or told."""
         with self._accepting:
             self._is_ending = True
-        if self._is_open and self._pid == os.getpid():
-            self.write_now(lambda _connection: None)
+        if self._is_open:
+            with contextlib.suppress(StoreError):
+                self.write_now(lambda _connection: None)
 
     def _run(self) -> None:
         while True:

@@ -85,6 +85,10 @@ class Opened(Store):
         await asyncio.to_thread(self._close_now)
 
     def _close_now(self) -> None:
+        if self._process not in (0, os.getpid()):  # forked off; it all belongs to the parent
+            self._process = 0
+            self._database.close()
+            return
         with self._opening:
             was_open = self._process == os.getpid()
             self._process = 0  # who calls from now on is refused; what was accepted is finished

@@ -91,7 +91,9 @@ class Views:
             self._sweep = True  # a save may be stored and not have said so yet
             self._condition.notify_all()
         self._thread.join()
-        self._thread = None
+        with self._condition:  # whoever waits for a view that nobody writes any longer
+            self._thread = None
+            self._condition.notify_all()
 
     def touch(self, session: int, body_bytes: int) -> None:
         """Note that a session's view must follow: at once if it is small and rests."""
