@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import inspect
+from typing import Any
+
 import pytest
 
 from tests.postgres.fixtures import database as database
@@ -12,7 +17,28 @@ from tests.postgres.fixtures import pgbouncer as pgbouncer
 from tests.postgres.fixtures import postgres_server as postgres_server
 from tests.postgres.fixtures import proxy as proxy
 
+HANGS = 150.0
+"""Seconds after which an async test hangs. It fails, and shows where it waits; others go on.
+
+Half of what ends the whole run (`faulthandler_timeout`), which is for all the rest.
+"""
+
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """Give an async test a limit; anyio's plugin runs it."""
+    test = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test) or pyfuncitem.get_closest_marker("slow"):
+        return
+
+    @functools.wraps(test)
+    async def limited(**arguments: Any) -> None:
+        async with asyncio.timeout(HANGS):
+            await test(**arguments)
+
+    pyfuncitem.obj = limited

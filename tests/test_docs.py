@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.http.servers import free_port
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,6 +42,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         env=environment(),
+        timeout=120,
     )
 
 
@@ -73,11 +75,9 @@ def commands(section: str) -> list[str]:
 
 @contextlib.contextmanager
 def served(folder: Path, *options: str, cwd: Path | None = None) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
-        [sys.executable, "-m", "mythline", "serve", "--port", str(port), *options],
+        [sys.executable, "-m", "mythline", "serve", "--port", port, *options],
         cwd=cwd or folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
@@ -98,7 +98,7 @@ def served(folder: Path, *options: str, cwd: Path | None = None) -> Iterator[str
         yield address
     finally:
         server.terminate()
-        _, log = server.communicate(timeout=30)
+        _, log = server.communicate(timeout=60)
     assert server.returncode == 0, log
 
 
@@ -112,6 +112,7 @@ def test_the_two_minutes_of_the_readme(tmp_path: Path):
             httpx.request(
                 words[2] if words[1] == "-X" else "GET",
                 words[-1].replace("http://127.0.0.1:8000", address),
+                timeout=60,
             )
             for words in sent
         ]
@@ -139,6 +140,7 @@ def test_the_chat_of_the_readme_survives_a_restart(tmp_path: Path):
         with served(tmp_path, *options, cwd=ROOT) as address:
             response = httpx.post(
                 url.replace("http://127.0.0.1:8000", address),
+                timeout=60,
                 content=words[words.index("-d") + 1],
                 headers=dict(header.split(": ") for header in headers),
             )

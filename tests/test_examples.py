@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import import_module
@@ -19,6 +15,8 @@ from typing import Any
 import httpx
 import pytest
 from starlette.testclient import TestClient
+
+from tests.http.servers import free_port, running
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 HELLO = [
@@ -114,42 +112,20 @@ def test_an_example_is_about_twenty_lines():
 
 
 @contextmanager
-def server(store: Path, ready: str, *command: str, **environ: str) -> Generator[str]:
+def server(log: Path, store: Path, ready: str, *command: str, **environ: str) -> Generator[str]:
     """A server in a process of its own, from when it says that it is ready; its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=EXAMPLES,
-        env={**os.environ, "MYTHLINE_STORE": str(store), "NO_COLOR": "1", **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    log: list[str] = []
-    try:
-        for line in process.stdout:
-            log.append(line)
-            if re.search(ready, line):
-                break
-        address = next((found[0] for line in log if (found := re.search(r"http://\S+", line))), "")
-        assert address, log
-        yield address
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
-    assert process.returncode in (0, -signal.SIGTERM)
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return str(found.getsockname()[1])
+    environ["MYTHLINE_STORE"] = str(store)
+    with running(log, ready, *command, cwd=EXAMPLES, environ=environ):
+        found = re.search(r"http://\S+", log.read_text())
+        assert found, log.read_text()
+        yield found[0]
 
 
 def test_an_example_under_uvicorn(tmp_path: Path):
     command = ("uvicorn", "one_agent:app", "--port", "0", "--no-use-colors")
     with (
-        server(tmp_path, "Uvicorn running", *command) as address,
-        httpx.Client(base_url=address) as client,
+        server(tmp_path / "log", tmp_path / "store", "Uvicorn running", *command) as address,
+        httpx.Client(base_url=address, timeout=30) as client,
     ):
         use(client, "/api/research")
 
@@ -158,6 +134,7 @@ def test_the_servers_application_under_granian(tmp_path: Path):
     command = ("granian", "--interface", "asgi", "--factory", "--port", free_port())
     with (
         server(
+            tmp_path / "log",
             tmp_path / "store",
             "Started worker",
             *command,
@@ -193,7 +170,7 @@ def test_the_servers_application_under_granian(tmp_path: Path):
 def exchange(address: str, line: str, host: str | None) -> tuple[int, str]:
     """What a server answers to a request that no client library would send."""
     name, _, port = address.removeprefix("http://").rpartition(":")
-    with socket.create_connection((name, int(port)), timeout=10) as connection:
+    with socket.create_connection((name, int(port)), timeout=60) as connection:
         headers = "Connection: close\r\n" + (f"Host: {host}\r\n" if host else "")
         connection.sendall(f"{line}\r\n{headers}\r\n".encode())
         with connection.makefile("rb") as answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -25,6 +26,8 @@ from mythline.sessions import AgentSessions
 
 AGENT = "story_researcher"
 SESSION = "tale"
+LONG = 60.0
+"""Seconds after which something hangs."""
 
 
 class CountingStore(LocalStore):
@@ -60,8 +63,20 @@ class CountingStore(LocalStore):
 
 async def until(condition: Callable[[], object]) -> None:
     """Let others go on until `condition` holds, where they have no way to tell."""
-    while not condition():  # noqa: ASYNC110
+    ends = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < ends, "it doesn't come to be"
         await asyncio.sleep(0)
+
+
+async def reached(event: asyncio.Event, *runs: asyncio.Future[Any]) -> None:
+    """Wait until one of `runs` sets `event`; what ends one of them before that is raised."""
+    waiting = asyncio.ensure_future(event.wait())
+    await asyncio.wait({waiting, *runs}, timeout=LONG, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not event.is_set():
+        ended = [run.result() for run in runs if run.done()]
+        raise AssertionError(f"ended with {ended[0]!r} before" if ended else "it hangs")
 
 
 def prompts(messages: list[ModelMessage]) -> list[str]:

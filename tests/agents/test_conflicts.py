@@ -24,6 +24,7 @@ from tests.agents.support import (
     Room,
     brief,
     by_run,
+    reached,
     until,
 )
 
@@ -37,7 +38,7 @@ async def two_at_once(room: Room, echo: Echo, way: Any = by_run, **options: Any)
     echo.reached.clear()
     hold = echo.hold = asyncio.Event()
     slow = asyncio.ensure_future(way(agent, "slow", conversation_id=SESSION))
-    await echo.reached.wait()
+    await reached(echo.reached, slow)
     echo.hold = None
     await by_run(agent, "quick", conversation_id=SESSION)
     hold.set()
@@ -100,7 +101,7 @@ async def test_many_at_once_lose_nothing(room: Room, echo: Echo, on_conflict: An
     runs = [asyncio.ensure_future(agent.run(f"{n}", conversation_id=SESSION)) for n in range(12)]
     while len(echo.seen) < 12:
         echo.reached.clear()
-        await echo.reached.wait()
+        await reached(echo.reached, *runs)
     hold.set()
     await asyncio.gather(*runs)
     info = await room.sessions.info(SESSION)
@@ -118,7 +119,7 @@ async def test_a_save_that_moves_nothing_is_no_conflict(room: Room, echo: Echo):
     agent = room.agent(echo.model, memory=room.memory(on_conflict="raise"))
     hold = echo.hold = asyncio.Event()
     slow = asyncio.ensure_future(agent.run("slow", conversation_id=SESSION))
-    await echo.reached.wait()
+    await reached(echo.reached, slow)
     await room.sessions.create(SESSION, title="A title")
     hold.set()
     await slow
@@ -136,7 +137,7 @@ async def test_a_session_that_was_deleted_meanwhile_is_not_made_again(
         echo.reached.clear()
         hold = echo.hold = asyncio.Event()
         slow = asyncio.ensure_future(agent.run("slow", conversation_id=SESSION))
-        await echo.reached.wait()
+        await reached(echo.reached, slow)
         await room.sessions.purge(SESSION)
         if again:
             await room.sessions.create(SESSION)
@@ -163,7 +164,7 @@ async def test_the_second_waits(room: Room, echo: Echo, way: Any):
     other = room.agent(echo.model, memory=room.memory(exclusive=True))
     hold = echo.hold = asyncio.Event()
     slow = asyncio.ensure_future(by_run(agent, "slow", conversation_id=SESSION))
-    await echo.reached.wait()
+    await reached(echo.reached, slow)
     echo.hold = None
     quick = asyncio.ensure_future(way(other, "quick", conversation_id=SESSION))
     await by_run(agent, "elsewhere", conversation_id="other")  # which is not held
@@ -179,7 +180,7 @@ async def test_the_second_waits_no_longer_than_it_is_told(room: Room, echo: Echo
     agent = room.agent(echo.model, memory=room.memory(exclusive=True, wait=0))
     hold = echo.hold = asyncio.Event()
     slow = asyncio.ensure_future(by_run(agent, "slow", conversation_id=SESSION))
-    await echo.reached.wait()
+    await reached(echo.reached, slow)
     with pytest.raises(SessionBusy) as raised:
         await agent.run("quick", conversation_id=SESSION)
     assert raised.value.retry_after > 0
@@ -194,7 +195,7 @@ async def test_a_run_that_waits_can_be_cancelled(room: Room, echo: Echo):
     agent = room.agent(echo.model, memory=room.memory(exclusive=True))
     hold = echo.hold = asyncio.Event()
     slow = asyncio.ensure_future(by_run(agent, "slow", conversation_id=SESSION))
-    await echo.reached.wait()
+    await reached(echo.reached, slow)
     waiting = asyncio.ensure_future(by_run(agent, "never", conversation_id=SESSION))
     await until(lambda: _line(room))
     waiting.cancel()

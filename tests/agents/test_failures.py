@@ -25,7 +25,16 @@ from pydantic_ai.usage import UsageLimits
 
 from mythline.agents.recorder import Recorder
 from mythline.errors import StoreFull
-from tests.agents.support import ENTRIES, SESSION, Echo, Room, brief, by_run, by_stream
+from tests.agents.support import (
+    ENTRIES,
+    SESSION,
+    Echo,
+    Room,
+    brief,
+    by_run,
+    by_stream,
+    reached,
+)
 
 ASYNC = {name: way for name, way in ENTRIES.items() if name != "run_sync"}
 ways = pytest.mark.parametrize("way", ENTRIES.values(), ids=ENTRIES)
@@ -183,7 +192,7 @@ async def test_an_error_before_anything_was_said_leaves_the_session_as_it_is(
 async def test_the_time_of_the_run_is_up(scene: Scene, way: Any):
     scene.in_tool = scene.forever
     with pytest.raises(RunTimedOut):
-        await way(scene.agent, "use look", conversation_id=SESSION, timeout=0.1)
+        await way(scene.agent, "use look", conversation_id=SESSION, timeout=0.4)
     assert await scene.stored() == ["user:use look", "call:look"]
     await scene.check_next(way)
 
@@ -213,7 +222,7 @@ async def test_cancelled(scene: Scene, way: Any, place: str, how: str):
     scene.in_tool = scene.forever
     scene.echo.hold = asyncio.Event() if place == "model" else None
     prompt = "two words" if place == "model" else "use look"
-    reached = scene.echo.reached if place == "model" else scene.reached
+    there = scene.echo.reached if place == "model" else scene.reached
     going = asyncio.Event()
     finish = asyncio.Event()
 
@@ -227,13 +236,13 @@ async def test_cancelled(scene: Scene, way: Any, place: str, how: str):
     if how == "scope":
         async with anyio.create_task_group() as group:
             group.start_soon(run)
-            await reached.wait()
+            await reached(there)
             group.cancel_scope.cancel()
     elif how == "timeout":
 
         async def in_time() -> None:
             async with asyncio.timeout(None) as timeout:
-                task = asyncio.ensure_future(reached.wait())
+                task = asyncio.ensure_future(there.wait())
                 task.add_done_callback(lambda _: timeout.reschedule(0))
                 await run()
 
@@ -242,10 +251,10 @@ async def test_cancelled(scene: Scene, way: Any, place: str, how: str):
     else:
         scene.room.store.before_save = slowly if how == "twice" else None
         task = asyncio.ensure_future(run())
-        await reached.wait()
+        await reached(there, task)
         task.cancel()
         if how == "twice":
-            await going.wait()
+            await reached(going, task)
             task.cancel()
             await asyncio.sleep(0)
             task.cancel()
@@ -386,7 +395,7 @@ async def _forget_generator(scene: Scene) -> None:
         scene.echo.hold = asyncio.Event()
         await asyncio.create_task(consume())
         gc.collect()
-        await saved.wait()
+        await reached(saved)
 
     saved = asyncio.Event()
     scene.room.saving = saved
@@ -403,7 +412,7 @@ async def _forget_generator_of_events(scene: Scene) -> None:
         if kind == "part_start":
             break
     gc.collect()
-    await scene.room.saving.wait()
+    await reached(scene.room.saving)
 
 
 async def _texts(scene: Scene) -> AsyncGenerator[str]:
@@ -493,7 +502,7 @@ async def test_a_run_thrown_away_with_its_task_is_kept_by_the_loop(scene: Scene)
         await asyncio.wait([step])
         step = going.send(None)
     going.close()
-    await scene.room.saving.wait()
+    await reached(scene.room.saving)
     assert await scene.stored() == ["user:lost?"]
 
 
@@ -537,7 +546,7 @@ async def test_cancelled_while_a_good_turn_is_stored(scene: Scene):
 
     scene.room.store.before_save = slowly
     task = asyncio.ensure_future(scene.agent.run("one", conversation_id=SESSION))
-    await going.wait()
+    await reached(going, task)
     task.cancel()
     await asyncio.sleep(0)
     finish.set()

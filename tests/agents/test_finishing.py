@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from mythline.agents import finishing
+from tests.agents.support import reached, until
 
 
 class Work:
@@ -39,7 +40,7 @@ async def test_it_gives_what_the_work_gives_or_raises():
 async def test_a_cancellation_goes_on_after_the_work():
     work = Work()
     task = asyncio.ensure_future(finishing.settled(work.do()))
-    await work.begun.wait()
+    await reached(work.begun, task)
     for _ in range(3):
         task.cancel("enough")
         await asyncio.sleep(0)
@@ -88,9 +89,8 @@ async def test_later_says_what_went_wrong(caplog: pytest.LogCaptureFixture):
         raise ValueError("no room")
 
     finishing.later(asyncio.get_running_loop(), fail())
-    await failed.wait()
-    while finishing._background:  # noqa: ASYNC110
-        await asyncio.sleep(0)
+    await reached(failed)
+    await until(lambda: not finishing._background)
     assert "could not be kept" in caplog.text
     assert "no room" in caplog.text
     loop = asyncio.new_event_loop()

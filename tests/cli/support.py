@@ -139,7 +139,7 @@ def terminal(
                     running.send_signal(signal.SIGINT)
                 else:
                     os.write(ours, f"{answer}\n".encode())
-        code = running.wait(10)
+        code = running.wait(60)
     finally:
         running.kill()
         running.wait()

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -146,10 +147,12 @@ def test_an_interrupted_command_is_130_and_quiet(folder: Path):
     running.stdin.write(b"[")
     running.stdin.flush()
     # It waits for more when it has read what there is.
+    ends = time.monotonic() + 60
     while _unread(running.stdin.fileno()):
-        pass
+        assert time.monotonic() < ends, "it doesn't read"
+        assert running.poll() is None
     running.send_signal(signal.SIGINT)
-    assert running.wait(30) == 130
+    assert running.wait(60) == 130
     running.stdin.close()
     assert running.stderr is not None
     assert (running.stdout.read(), running.stderr.read()) == (b"", b"")

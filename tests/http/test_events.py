@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,9 +19,10 @@ from fastapi import FastAPI
 from mythline import open_store, session_router
 from mythline.errors import InvalidCursor, StoreUnavailable
 from mythline.http import create_app, events
-from mythline.http.stopping import until_stopped
+from mythline.http.stopping import until_stopped, when_stopped
 from mythline.models import SessionEvent, from_micros
 from mythline.store import Store
+from tests.http.servers import LONG, free_port, listens, running
 from tests.http.support import BASE, PROBLEM, Client, Recording, turn
 
 # In the application itself
@@ -192,8 +190,8 @@ async def test_a_client_that_leaves_ends_the_reading(store: Scripted):
         "headers": [(b"host", b"localhost")],
     }
     await store.open()
-    await asyncio.wait_for(app(scope, receive, send), 10)
-    await asyncio.wait_for(store.left.wait(), 10)
+    await asyncio.wait_for(app(scope, receive, send), LONG)
+    await asyncio.wait_for(store.left.wait(), LONG)
     await store.close()
 
 
@@ -204,10 +202,25 @@ async def test_signals_are_handed_on_and_given_back():
     try:
         with until_stopped() as first, until_stopped() as second:
             signal.raise_signal(signal.SIGTERM)
-            await asyncio.wait_for(first.wait(), 5)
-            await asyncio.wait_for(second.wait(), 5)
+            await asyncio.wait_for(first.wait(), LONG)
+            await asyncio.wait_for(second.wait(), LONG)
         assert heard == [signal.SIGTERM]
         assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_loop_that_was_closed_too_early_keeps_no_signal_from_the_server():
+    async def leave_open() -> Callable[[], None]:
+        return when_stopped(lambda: None)
+
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+    try:
+        forget = asyncio.run(leave_open())
+        signal.raise_signal(signal.SIGTERM)
+        forget()
+        assert heard == [signal.SIGTERM]
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -218,33 +231,28 @@ async def test_signals_are_handed_on_and_given_back():
 @contextmanager
 def serving(place: Path, kind: str, log: Path) -> Generator[tuple[str, subprocess.Popen[bytes]]]:
     """A server in a process of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = str(found.getsockname()[1])
+    port = free_port()
     factory = "mythline.http.app:create_app"
     options = ["--interface", "asgi"] if kind == "granian" else []
-    command = [sys.executable, "-m", kind, *options, "--factory", "--port", port, factory]
-    environ = {**os.environ, "MYTHLINE_STORE": str(place)}
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=environ)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            try:
-                if httpx.get(f"{address}/ready").status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.05)
-        yield address, process
-    finally:
-        process.terminate()  # killed, it would leave its workers behind
-        process.wait(30)
+    command = [kind, *options, "--factory", "--port", port, factory]
+    ready, environ = "Uvicorn running|Started worker", {"MYTHLINE_STORE": str(place)}
+    with running(log, ready, *command, cwd=place.parent, environ=environ) as process:
+        listens(process, int(port), log)
+        yield f"http://127.0.0.1:{port}", process
+
+
+def in_time(lines: Iterator[str]) -> Iterator[str]:
+    """The lines of a stream; its heartbeats don't make up for what doesn't come."""
+    ends = time.monotonic() + LONG
+    for line in lines:
+        assert time.monotonic() < ends, "nothing but heartbeats"
+        yield line
 
 
 def next_event(lines: Any) -> dict[str, Any]:
     """The next event of a stream, with its `data`, and its id as `id`."""
     fields: dict[str, str] = {}
-    for line in lines:
+    for line in in_time(lines):
         if not line and "data" in fields:
             return {**json.loads(fields["data"]), "id": fields["id"], "event": fields["event"]}
         name, _, value = line.partition(": ")
@@ -257,7 +265,7 @@ def test_a_life_as_it_is_told(tmp_path: Path, kind: str):
     place, log = tmp_path / "store", tmp_path / "log"
     with (
         serving(place, kind, log) as (address, process),
-        httpx.Client(base_url=address, timeout=20) as client,
+        httpx.Client(base_url=address, timeout=LONG) as client,
     ):
         with client.stream("GET", f"{BASE}/events") as stream:
             lines = stream.iter_lines()
@@ -294,10 +302,10 @@ def test_a_life_as_it_is_told(tmp_path: Path, kind: str):
 
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
-            for _ in (*lines, *more):  # to their ends, which are clean
+            for _ in (*in_time(lines), *in_time(more)):  # to their ends, which are clean
                 pass
-            process.wait(20)
-            assert time.monotonic() - began < 10
+            process.wait(LONG)
+            assert time.monotonic() - began < events.HEARTBEAT
         assert process.returncode in (0, -signal.SIGTERM)
     for word in ("Traceback", "rror"):
         assert word not in log.read_text()

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.http.servers import leaving, serving, until
+from tests.http.servers import LONG, leaving, serving, until
 from tests.http.test_protocols import AG_UI, VERCEL, Protocol
 
 BASE = "/api/agents/teller"
@@ -19,7 +19,7 @@ STREAM = {"Accept": "text/event-stream"}
 
 @pytest.mark.parametrize("kind", ["mythline", "uvicorn"])
 def test_a_run_is_finished_and_stored_when_its_client_leaves(tmp_path: Path, kind: str):
-    with serving(tmp_path, kind) as address, httpx.Client(base_url=address) as client:
+    with serving(tmp_path, kind) as address, httpx.Client(base_url=address, timeout=LONG) as client:
         for number, headers in enumerate(({}, STREAM)):
             body = {"message": f"wait {number}", "session_id": f"s{number}"}
             with leaving(client, f"{BASE}/run", body, headers):
@@ -43,7 +43,7 @@ def _is_there(client: httpx.Client, session_id: str, expected: list[tuple[str, s
 def test_a_run_is_stored_as_far_as_it_went_when_the_server_stops(tmp_path: Path, kind: str):
     with (
         serving(tmp_path, kind) as address,
-        httpx.Client(base_url=address) as client,
+        httpx.Client(base_url=address, timeout=LONG) as client,
         leaving(client, f"{BASE}/run", {"message": "wait", "session_id": "s"}, STREAM),
     ):
         until(client, "/health", lambda _: (tmp_path / "reached").exists())
@@ -59,7 +59,7 @@ def test_whoever_waits_for_a_run_is_told_that_the_server_stops(tmp_path: Path, k
     for front in (VERCEL, AG_UI):
         asked[f"/sessions/s/{front.name}"] = front.body(front.user("u1", "wait"))
     with ExitStack() as stack:
-        client = stack.enter_context(httpx.Client(timeout=30))
+        client = stack.enter_context(httpx.Client(timeout=LONG))
         with serving(tmp_path, kind) as address:
             streams: list[tuple[str, Any]] = []
             for path, body in asked.items():
@@ -75,7 +75,7 @@ def test_whoever_waits_for_a_run_is_told_that_the_server_stops(tmp_path: Path, k
 def test_several_workers_serve_the_same_sessions_and_agents(tmp_path: Path):
     with (
         serving(tmp_path, "granian", workers=2) as address,
-        httpx.Client(base_url=address, timeout=30) as client,
+        httpx.Client(base_url=address, timeout=LONG) as client,
     ):
         for number in range(6):
             body = {"message": f"{number}", "session_id": "s"}
@@ -93,7 +93,7 @@ def test_a_front_end_that_leaves_stops_its_run_and_keeps_what_came(
 ):
     """There the model would wait for ever."""
     path = f"{BASE}/sessions/s/{front.name}"
-    with serving(tmp_path, kind) as address, httpx.Client(base_url=address) as client:
+    with serving(tmp_path, kind) as address, httpx.Client(base_url=address, timeout=LONG) as client:
         with leaving(client, path, front.body(front.user("u1", "wait")), STREAM):
             until(client, "/health", lambda _: (tmp_path / "reached").exists())
         _is_there(client, "s", [("user", "wait"), ("assistant", "To wait: ")])

@@ -17,7 +17,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from mythline import SessionMemory, open_store, session_router
 from mythline.local import LocalStore
-from tests.agents.support import Echo, brief
+from tests.agents.support import Echo, brief, reached
 from tests.http.agents import BOT, an_asking_agent, asking, events, said, serving
 from tests.http.support import JSON, Client
 
@@ -342,7 +342,7 @@ async def test_a_second_run_in_a_session_that_is_held_is_409(
         echo.hold = asyncio.Event()
         body = front.body(front.user("u1", "slow"))
         slow = asyncio.create_task(client.post(front.path, json=body))
-        await echo.reached.wait()
+        await reached(echo.reached, slow)
         for path, other in (
             (front.path, body),
             (f"{BOT}/run", {"message": "x", "session_id": "s"}),

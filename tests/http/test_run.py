@@ -20,7 +20,7 @@ from pydantic_ai.models.test import TestModel
 from mythline import SessionMemory, SessionSearch, open_store, session_router
 from mythline.errors import InvalidId, InvalidInput
 from mythline.local import LocalStore
-from tests.agents.support import Echo
+from tests.agents.support import Echo, reached
 from tests.http.agents import BOT, STREAM, an_asking_agent, asking, events, named, said, serving
 from tests.http.support import JSON, Client
 
@@ -302,7 +302,7 @@ async def test_the_later_of_two_runs_is_a_branch(place: Path, echo: Echo, header
         echo.hold, echo.reached = asyncio.Event(), asyncio.Event()
         body = {"message": "slow", "session_id": "s"}
         slow = asyncio.create_task(client.post(f"{BOT}/run", json=body, headers=headers))
-        await echo.reached.wait()
+        await reached(echo.reached, slow)
         hold, echo.hold = echo.hold, None
         fast = await client.post(f"{BOT}/run", json={"message": "fast", "session_id": "s"})
         hold.set()
@@ -324,7 +324,7 @@ async def test_a_second_run_in_a_session_that_is_held_is_409(
         echo.hold = asyncio.Event()
         body = {"message": "slow", "session_id": "s"}
         slow = asyncio.create_task(client.post(f"{BOT}/run", json=body))
-        await echo.reached.wait()
+        await reached(echo.reached, slow)
         busy = await client.post(f"{BOT}/run", json=body, headers=headers)
         assert busy.status_code == 409
         assert busy.json()["type"] == "urn:mythline:session-busy"
@@ -339,7 +339,7 @@ async def test_a_run_that_goes_on_when_the_application_stops_is_stored(place: Pa
     async with asking(serving(place, Agent(echo.model))) as client:
         body = {"message": "go", "session_id": "s"}
         stopped = asyncio.create_task(client.post(f"{BOT}/run", json=body))
-        await echo.reached.wait()
+        await reached(echo.reached, stopped)
     response = await stopped
     assert response.status_code == 503
     async with open_store(place) as store:

@@ -88,7 +88,7 @@ async def check(
         async def shown(name: str = name) -> list[str]:
             return shown_in(view(root, "agent", name))
 
-        assert await eventually(shown, history, within=10) == history
+        assert await eventually(shown, history) == history
     assert leftovers(root) == []
 
 

@@ -429,7 +429,7 @@ async def test_a_turn_that_is_saved_while_another_program_writes_is_kept(root: P
         async def shown() -> list[str]:
             return file_said(file)
 
-        assert await eventually(shown, history, within=5) == history
+        assert await eventually(shown, history) == history
 
 
 # Many

@@ -16,7 +16,7 @@ from mythline.local import LocalStore, rows, trash
 from mythline.models import to_micros
 from mythline.testing.samples import saved, turn
 
-SOON = 20
+from .support import SOON
 
 
 async def take(events, count):
@@ -38,7 +38,7 @@ async def test_events_of_another_process(tmp_path):
     ):
         await take(events, 1)
         command = [sys.executable, "-c", code, str(tmp_path)]
-        await asyncio.to_thread(subprocess.run, command, check=True)
+        await asyncio.to_thread(subprocess.run, command, check=True, timeout=60)
         found = await take(events, 2)
         assert [event.type for event in found] == ["created", "deleted"]
 

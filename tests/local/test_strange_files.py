@@ -444,7 +444,7 @@ async def test_a_view_that_another_program_left_half_written_is_made_whole(root:
         async def is_whole() -> bool:
             return file.exists() and file.read_bytes() != half
 
-        assert await eventually(is_whole, within=8)
+        assert await eventually(is_whole)
         assert file_said(file) == said(turns(2))
         assert await listed(sessions) == ["one"]
         assert half in [path.read_bytes() for path in glob(root, "agent/context_memory/*")]

@@ -11,7 +11,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
 
@@ -75,5 +75,6 @@ def _leave() -> None:
 
 def _tell(number: int, frame: FrameType | None) -> None:
     for loop, call in tuple(_open):
-        loop.call_soon_threadsafe(call)
+        with suppress(RuntimeError):  # the loop was closed before its answer was
+            loop.call_soon_threadsafe(call)
     _handlers[number](number, frame)
