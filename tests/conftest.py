@@ -8,6 +8,13 @@ import inspect
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes tells of the machine's other work.
+settings.register_profile(
+    "patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 from tests.postgres.fixtures import database as database
 from tests.postgres.fixtures import databases as databases

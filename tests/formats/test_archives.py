@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mythline.errors import InvalidInput, InvalidMessages
@@ -356,7 +356,6 @@ SMALL: dict[ArchiveKind, bytes] = {kind: packed(kind, [talk("a")]) for kind in K
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None)  # machines are slow at times
 @given(data=st.data())
 def test_an_archive_that_was_cut_off_is_noticed(kind: ArchiveKind, data: st.DataObject):
     whole = SMALL[kind]
@@ -373,7 +372,6 @@ CHANGES: dict[str, Callable[[bytes, int, int], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None)  # machines are slow at times
 @given(
     place=st.floats(0, 1, exclude_max=True),
     byte=st.integers(0, 255),
@@ -419,14 +417,12 @@ def test_data_exports_are_read_from_their_zip():
         list(conversations(io.BytesIO(b"PK\x03\x04")))
 
 
-@settings(deadline=None)  # machines are slow at times
 @given(st.binary(max_size=600))
 def test_any_tar_is_refused_or_read(data: bytes):
     with pytest.raises(InvalidMessages):
         opened(zstandard.ZstdCompressor().compress(data))
 
 
-@settings(deadline=None)  # machines are slow at times
 @given(st.text(max_size=60))
 def test_only_names_of_places_are_places(name: str):
     try:
@@ -436,7 +432,6 @@ def test_only_names_of_places_are_places(name: str):
     assert place.name == name
 
 
-@settings(deadline=None)  # machines are slow at times
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256))
 def test_every_owner_has_a_place(owner: str):
     place = Place(owner, "helper", "one")
