@@ -96,6 +96,14 @@ class Snippet(NamedTuple):
     marks: tuple[tuple[int, int], ...]
 
 
+class Shown(NamedTuple):
+    """Whose text is shown of a message, its snippet, and whether its texts have the whole query."""
+
+    role: SearchRole
+    snippet: Snippet
+    is_whole: bool
+
+
 # Words
 
 
@@ -129,6 +137,11 @@ def plain_words(text: str) -> list[str]:
     if not text.isascii():
         return [word.text for word in words(text)]
     return [word[:MAX_WORD] for word in _ASCII_WORD.findall(text.lower())]
+
+
+def is_unspaced(word: str) -> bool:
+    """Whether a word is a character of a script that puts no spaces between its words."""
+    return word >= "\u0e00" and _UNSPACED.match(word) is not None
 
 
 def _composed(word: str) -> str:
@@ -275,11 +288,13 @@ def snippet(text: str, query: Query) -> Snippet:
     return _snippet(text, _matches(text, query))
 
 
-def shown(texts: Mapping[SearchRole, str], query: Query) -> tuple[SearchRole, Snippet]:
+def shown(texts: Mapping[SearchRole, str], query: Query) -> Shown:
     """Of the texts of a message by role, the one that has most of a query, and its snippet."""
     found = {role: _matches(text, query) for role, text in texts.items()}
-    role: SearchRole = max(texts, key=lambda role: len({match.term for match in found[role]}))
-    return role, _snippet(texts[role], found[role])
+    terms = {role: {match.term for match in matches} for role, matches in found.items()}
+    role: SearchRole = max(texts, key=lambda role: len(terms[role]))
+    is_whole = len(set[int]().union(*terms.values())) == len(query.terms)
+    return Shown(role, _snippet(texts[role], found[role]), is_whole)
 
 
 def _snippet(text: str, matches: list[_Match]) -> Snippet:

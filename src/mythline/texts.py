@@ -7,13 +7,17 @@ of tool calls. Pictures and files have no text.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, cast
 
 from . import legacy
-from .messages import content_text, said_at
+from .messages import content_text, said_at, stored_at
 from .search import SearchRole
 
+log = logging.getLogger("mythline")
+
+ROLES: Final[tuple[SearchRole, ...]] = ("user", "assistant", "tool")
 MAX_TEXT: Final = 256 << 10
 """Characters of a message that are looked through; what comes after them is not found."""
 
@@ -40,6 +44,23 @@ def said(body: bytes) -> Said:
                 found.setdefault(role, []).append(text[:left])
                 left -= len(text)
     return Said({role: "\n".join(texts) for role, texts in found.items()}, said_at(message))
+
+
+class Told(NamedTuple):
+    """What was said in an entry, by role, and when, or else when it was stored."""
+
+    texts: dict[SearchRole, str]
+    time: int
+
+
+def told(entry_id: str, body: bytes) -> Told:
+    """The texts of an entry; none if another program wrote it in a way of its own."""
+    try:
+        texts, time = said(body)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        log.warning("the texts of a message can't be told, and are not searched: %r", error)
+        texts, time = dict[SearchRole, str](), None
+    return Told(texts, stored_at(entry_id) if time is None else time)
 
 
 def _of_part(part: dict[str, Any]) -> Iterator[tuple[SearchRole, str]]:

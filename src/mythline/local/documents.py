@@ -12,14 +12,12 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from .. import messages, search
-from ..operations import SearchRole
-from ..texts import Said, said
+from .. import search
+from ..texts import ROLES, told
 from .database import SQL, Connection
 
 log = logging.getLogger("mythline")
 
-ROLES: Final[tuple[SearchRole, ...]] = ("user", "assistant", "tool")
 _LINE: Final = 20
 
 
@@ -31,20 +29,11 @@ class Document(NamedTuple):
     words: tuple[str, ...]
 
 
-def texts_of(body: bytes) -> Said:
-    """The texts of a stored message; none if another program wrote it in a way of its own."""
-    try:
-        return said(body)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        log.warning("the texts of a message can't be told, and are not searched: %r", error)
-        return Said({}, None)
-
-
 def read(entry: int, entry_id: str, body: bytes) -> Document:
     """The document of a stored message."""
-    texts, time = texts_of(body)
+    texts, time = told(entry_id, body)
     words = tuple(" ".join(search.plain_words(texts.get(role, ""))) for role in ROLES)
-    return Document(entry, messages.stored_at(entry_id) if time is None else time, words)
+    return Document(entry, time, words)
 
 
 def token(place: int, word: str) -> str:

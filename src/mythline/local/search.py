@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from .. import search
 from ..errors import InvalidCursor
-from ..messages import stored_at
-from ..models import SearchHit, SearchPage, from_micros
+from ..hits import Found, hit
+from ..models import SearchHit, SearchPage
 from ..operations import Search, SearchRole
+from ..texts import ROLES
 from . import documents
 from .database import SQL, Connection
 
@@ -50,13 +51,14 @@ def page(connection: Connection, owner: str, asked: Search) -> SearchPage:
         for entry, rank in found:
             after = rank, entry
             session = _having(connection, owner, entry, asked)
-            if session is None:
+            shown = None if session is None else _shown(connection, entry, session, asked)
+            if shown is None:
                 continue
             if len(hits) == asked.limit:
                 assert last is not None
                 return SearchPage(tuple(hits), _encode(*last))
             last = after
-            hits.append(_hit(connection, entry, session, asked))
+            hits.append(shown.hit)
         if len(found) < limit:
             return SearchPage(tuple(hits), None)
         limit *= _MORE
@@ -71,15 +73,13 @@ def _expression(
     query: search.Query, places: Sequence[int], roles: Collection[SearchRole]
 ) -> str | None:
     """The query in the index's own language; `None` for one that finds nothing."""
-    columns = [role for role in documents.ROLES if role in roles]
+    columns = [role for role in ROLES if role in roles]
     if not query.terms or not places or not columns:
         return None
     wanted = " OR ".join(
         "(" + " AND ".join(_term(term, place) for term in query.terms) + ")" for place in places
     )
-    return (
-        wanted if len(columns) == len(documents.ROLES) else f"{{{' '.join(columns)}}} : ({wanted})"
-    )
+    return wanted if len(columns) == len(ROLES) else f"{{{' '.join(columns)}}} : ({wanted})"
 
 
 def _term(term: search.Term, place: int) -> str:
@@ -105,25 +105,9 @@ def _having(connection: Connection, owner: str, entry: int, asked: Search) -> An
     return connection.execute(SQL["having"], names).fetchone()
 
 
-def _hit(connection: Connection, entry: int, session: Any, asked: Search) -> SearchHit:
+def _shown(connection: Connection, entry: int, session: Any, asked: Search) -> Found | None:
     entry_id, body = connection.execute(SQL["entry"], (entry,)).fetchone()
-    texts, time = documents.texts_of(body)
-    wanted: dict[SearchRole, str] = {
-        role: texts[role] for role in documents.ROLES if role in texts and role in asked.roles
-    }
-    role, snippet = search.shown(wanted, asked.query)
-    return SearchHit(
-        session_id=session["session_id"],
-        agent_id=session["agent_id"],
-        title=session["title"] or session["opening"] or None,
-        entry_id=entry_id,
-        role=role,
-        snippet=snippet.text,
-        marks=snippet.marks,
-        last_modified=from_micros(session["updated"]),
-        timestamp=from_micros(stored_at(entry_id) if time is None else time),
-        is_current=bool(session["is_current"]),
-    )
+    return hit(entry_id, body, session, asked)
 
 
 def _encode(rank: float, entry: int) -> str:

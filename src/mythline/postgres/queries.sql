@@ -491,6 +491,224 @@ DELETE FROM mythline.entries
 -- name: drop_line
 DELETE FROM mythline.lines WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND line = $4
 
+-- Searches ------------------------------------------------------------------------------------
+
+-- The documents that match `$2`, an expression or several, best first, from after rank `$3`, line
+-- `$4` and place `$5` on; with the living session that each is shown in: one that has the entry in
+-- its history rather than in a branch, and the one made first. `$7` and `$8` are times, `$9` and
+-- `$10` what the session must be, `$11` the bytes of messages that come along. Sessions are looked
+-- up as far as the page goes, in the order of the ranks.
+-- name: matching
+{few}SELECT agent_id, session_id, title, opening, updated, is_current,
+       rank, home, line, place, whole, entry_id, size,
+       CASE WHEN sum(size) OVER (ORDER BY rank DESC, line DESC, place DESC) <= $11::bigint
+            THEN body END AS body
+  FROM (
+    SELECT s.agent_id, s.session_id, s.title, s.opening, s.updated, s.is_current,
+           d.rank, d.session_id AS home, d.line, d.place, d.whole,
+           e.entry_id, e.body, octet_length(e.body) AS size
+      FROM (
+        SELECT * FROM (
+          SELECT d.agent_id, d.session_id, d.line, d.place, d.whole,
+                 ts_rank(d.words, {source} AND d.owner = $1 {among}
+             AND d.said >= $7::bigint AND d.said < $8::bigint
+          OFFSET 0
+        ) AS ranked
+         WHERE (rank, line, place) < ($3::real, $4::bigint, $5::integer)
+         ORDER BY rank DESC, line DESC, place DESC
+      ) AS d
+      CROSS JOIN LATERAL ({having}) AS s
+      CROSS JOIN LATERAL (
+        SELECT entry_id, body FROM mythline.entries AS e
+         WHERE e.owner = $1 AND e.agent_id = d.agent_id AND e.session_id = d.session_id
+           AND e.line = d.line AND e.place = d.place
+        OFFSET 0
+      ) AS e
+     ORDER BY d.rank DESC, d.line DESC, d.place DESC LIMIT $6
+  ) AS page
+ ORDER BY rank DESC, line DESC, place DESC
+
+-- Messages: `$2` their agents, `$3` homes, `$4` lines, `$5` places.
+-- name: bodies
+SELECT asked.ord::integer AS ord, e.body
+  FROM unnest($2::text[], $3::text[], $4::bigint[], $5::integer[]) WITH ORDINALITY
+       AS asked (agent_id, home, line, place, ord)
+  JOIN mythline.entries AS e
+    ON e.owner = $1 AND e.agent_id = asked.agent_id AND e.session_id = asked.home
+   AND e.line = asked.line AND e.place = asked.place
+
+-- The version of the words, the places of an owner, and whether anything of it is marked.
+-- name: search_state
+SELECT version,
+       (SELECT s.n FROM mythline.sessions AS s WHERE s.unindexed AND s.deleted IS NULL AND {whose}
+         ORDER BY s.owner, s.agent_id, s.n LIMIT 1) IS NOT NULL AS is_behind,
+       ARRAY(SELECT s.number FROM mythline.places AS s WHERE {whose} ORDER BY s.number) AS places,
+       ARRAY(SELECT s.agent_id FROM mythline.places AS s WHERE {whose} ORDER BY s.number) AS agents
+  FROM mythline.search_state WHERE $1::bigint IS NULL
+
+-- Some marked sessions, but for those of the numbers `$1`; and the lines of their histories and
+-- branches that aren't indexed as far as they have them. What an indexed line follows is.
+-- name: behind
+WITH RECURSIVE s AS (
+  SELECT owner, agent_id, session_id, n, revision, line, length FROM mythline.sessions AS s
+   WHERE s.unindexed AND s.deleted IS NULL AND s.n <> ALL ($1::bigint[]) AND {whose}
+   ORDER BY s.owner, s.agent_id, s.n LIMIT {sessions_at_once}
+), part AS (
+  (
+    SELECT s.n, s.owner, s.agent_id, s.session_id AS home, s.line, s.length FROM s
+    UNION ALL
+    SELECT s.n, b.owner, b.agent_id, b.home, b.line, b.place + 1
+      FROM s JOIN mythline.branches AS b USING (owner, agent_id, session_id, n)
+  )
+  UNION
+  SELECT part.n, l.owner, l.agent_id, l.follows_home, l.follows_line, l.follows_place + 1
+    FROM part JOIN mythline.lines AS l
+      ON l.owner = part.owner AND l.agent_id = part.agent_id
+     AND l.session_id = part.home AND l.line = part.line
+   WHERE l.indexed = 0 AND l.follows_line IS NOT NULL
+), missing AS (
+  SELECT part.n, part.home, part.line, max(part.length) AS length, l.base, l.indexed
+    FROM part JOIN mythline.lines AS l
+      ON l.owner = part.owner AND l.agent_id = part.agent_id
+     AND l.session_id = part.home AND l.line = part.line
+   WHERE l.indexed < part.length
+   GROUP BY part.n, part.home, part.line, l.base, l.indexed
+)
+SELECT s.owner, s.agent_id, s.session_id, s.n, s.revision,
+       missing.home, missing.line, missing.length, missing.base, missing.indexed, p.number
+  FROM s LEFT JOIN missing USING (n)
+  LEFT JOIN mythline.places AS p ON p.owner = s.owner AND p.agent_id = s.agent_id
+
+-- name: add_places
+INSERT INTO mythline.places (owner, agent_id)
+SELECT owner, agent_id FROM unnest($1::text[], $2::text[]) AS new (owner, agent_id)
+ WHERE NOT EXISTS (SELECT FROM mythline.places AS p
+                    WHERE p.owner = new.owner AND p.agent_id = new.agent_id)
+ON CONFLICT DO NOTHING
+
+-- name: places
+SELECT owner, agent_id, number
+  FROM mythline.places JOIN unnest($1::text[], $2::text[]) AS asked (owner, agent_id)
+ USING (owner, agent_id)
+
+-- Entries in ranges of lines, each told by the number of its range, and the bytes up to it; at
+-- least one, and no more once there are `$7` bytes.
+-- name: new_entries
+SELECT * FROM (
+  SELECT span.ord::integer AS span, e.place, e.entry_id, e.body,
+         sum(octet_length(e.body)) OVER (ORDER BY span.ord, e.place) AS upto
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[], $6::integer[])
+         WITH ORDINALITY AS span (owner, agent_id, home, line, low, high, ord)
+    JOIN mythline.entries AS e
+      ON e.owner = span.owner AND e.agent_id = span.agent_id AND e.session_id = span.home
+     AND e.line = span.line AND e.place >= span.low AND e.place < span.high
+) AS each
+ WHERE upto - octet_length(body) < $7::bigint
+ ORDER BY span, place
+
+-- Documents (`$7` the number of the range, `$8` places, `$9` times, `$10` words, `$11` whether all
+-- of them) of ranges of lines (`$1` to `$6`), of those that are indexed up to where the range
+-- begins, and whose entries are still there. Which lines, and up to where they are indexed now.
+-- name: add_documents
+WITH held AS MATERIALIZED (
+  SELECT l.owner, l.agent_id, l.session_id, l.line, span.high, span.ord
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[], $6::integer[])
+         WITH ORDINALITY AS span (owner, agent_id, home, line, low, high, ord)
+    JOIN mythline.lines AS l
+      ON l.owner = span.owner AND l.agent_id = span.agent_id AND l.session_id = span.home
+     AND l.line = span.line AND l.indexed = span.low
+   ORDER BY l.line
+     FOR NO KEY UPDATE OF l
+), there AS MATERIALIZED (
+  SELECT e.owner, e.agent_id, e.session_id, e.line, e.place, made.said, made.words, made.whole
+    FROM unnest($7::integer[], $8::integer[], $9::bigint[], $10::text[], $11::boolean[])
+         AS made (span, place, said, words, whole)
+    JOIN held ON held.ord = made.span
+    JOIN mythline.entries AS e
+      ON e.owner = held.owner AND e.agent_id = held.agent_id AND e.session_id = held.session_id
+     AND e.line = held.line AND e.place = made.place
+   ORDER BY e.line, e.place
+     FOR KEY SHARE OF e
+), added AS (
+  INSERT INTO mythline.documents
+         (owner, agent_id, session_id, line, place, said, words, whole)
+  SELECT owner, agent_id, session_id, line, place, said, words::tsvector, whole FROM there
+  ON CONFLICT DO NOTHING
+)
+UPDATE mythline.lines AS l SET indexed = held.high FROM held
+ WHERE l.owner = held.owner AND l.agent_id = held.agent_id AND l.session_id = held.session_id
+   AND l.line = held.line
+RETURNING l.owner, l.agent_id, l.session_id, l.line, l.indexed
+
+-- Take the mark from sessions (`$1` to `$4`) that still have the revisions `$5`, and that nobody
+-- changes at this moment.
+-- name: set_indexed
+WITH held AS MATERIALIZED (
+  SELECT s.owner, s.agent_id, s.session_id, s.n
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+         AS done (owner, agent_id, session_id, n, revision)
+    JOIN mythline.sessions AS s
+      ON s.owner = done.owner AND s.agent_id = done.agent_id AND s.session_id = done.session_id
+     AND s.n = done.n AND s.revision = done.revision
+     FOR NO KEY UPDATE OF s SKIP LOCKED
+)
+UPDATE mythline.sessions AS s SET unindexed = false FROM held
+ WHERE s.owner = held.owner AND s.agent_id = held.agent_id AND s.session_id = held.session_id
+   AND s.n = held.n
+RETURNING s.n
+
+-- name: search_version
+SELECT version FROM mythline.search_state
+
+-- name: hold_search
+SELECT version FROM mythline.search_state FOR UPDATE
+
+-- name: set_search_version
+UPDATE mythline.search_state SET version = $1
+
+-- Waits for all who add to it.
+-- name: drop_documents
+TRUNCATE mythline.documents
+
+-- name: unindex_lines
+UPDATE mythline.lines SET indexed = 0 WHERE indexed > 0
+
+-- name: unindex_sessions
+UPDATE mythline.sessions SET unindexed = true WHERE NOT unindexed
+
+-- Indexed entries without a document, and documents of entries that are not indexed.
+-- name: odd_documents
+SELECT count(*) AS odd
+  FROM mythline.lines AS l
+  JOIN mythline.entries AS e USING (owner, agent_id, session_id, line)
+  LEFT JOIN mythline.documents AS d USING (owner, agent_id, session_id, line, place)
+ WHERE (e.place < l.indexed) <> (d.line IS NOT NULL)
+
+-- Lines of histories and branches that are not indexed though their sessions aren't marked.
+-- name: not_indexed
+WITH RECURSIVE part AS (
+  (
+    SELECT owner, agent_id, session_id AS home, line, length
+      FROM mythline.sessions WHERE deleted IS NULL AND NOT unindexed
+    UNION ALL
+    SELECT b.owner, b.agent_id, b.home, b.line, b.place + 1
+      FROM mythline.sessions AS s
+      JOIN mythline.branches AS b USING (owner, agent_id, session_id, n)
+     WHERE s.deleted IS NULL AND NOT s.unindexed
+  )
+  UNION
+  SELECT l.owner, l.agent_id, l.follows_home, l.follows_line, l.follows_place + 1
+    FROM part JOIN mythline.lines AS l
+      ON l.owner = part.owner AND l.agent_id = part.agent_id
+     AND l.session_id = part.home AND l.line = part.line
+   WHERE l.follows_line IS NOT NULL
+)
+SELECT count(*) AS lines
+  FROM part JOIN mythline.lines AS l
+    ON l.owner = part.owner AND l.agent_id = part.agent_id
+   AND l.session_id = part.home AND l.line = part.line
+ WHERE l.indexed < part.length
+
 -- Events --------------------------------------------------------------------------------------
 
 -- An event on its own, of type `$4` with revision `$5` at `$6`.
@@ -619,6 +837,86 @@ entry AS (
   )
   ORDER BY owner = $1 DESC LIMIT 1
 )
+
+-- The words that are looked for, and where: an expression is known when the statement is planned.
+-- name: asked_once
+($2::text[])[1]::tsquery, 1) AS rank
+            FROM mythline.documents AS d
+           WHERE d.words @@ ($2::text[])[1]::tsquery
+
+-- name: asked_often
+asked.words, 1) AS rank
+            FROM (SELECT each::tsquery AS words FROM unnest($2::text[]) AS each) AS asked
+            JOIN mythline.documents AS d ON d.words @@ asked.words
+           WHERE true
+
+-- The lines that lead to a session that is asked for, or a branch of it, of agents `$12`. Where
+-- these are few, the rest is not even ranked.
+-- name: few
+WITH RECURSIVE wanted AS (
+  SELECT s.agent_id, s.session_id, s.n, s.line FROM mythline.sessions AS s
+   WHERE s.owner = $1 AND s.agent_id = ANY ($12::text[]) AND s.deleted IS NULL AND {session_is}
+), part AS (
+  (
+    SELECT agent_id, session_id AS home, line FROM wanted
+    UNION ALL
+    SELECT b.agent_id, b.home, b.line FROM wanted JOIN mythline.branches AS b
+        ON b.owner = $1 AND b.agent_id = wanted.agent_id AND b.session_id = wanted.session_id
+       AND b.n = wanted.n
+  )
+  UNION
+  SELECT l.agent_id, l.follows_home, l.follows_line FROM part JOIN mythline.lines AS l
+      ON l.owner = $1 AND l.agent_id = part.agent_id
+     AND l.session_id = part.home AND l.line = part.line
+   WHERE l.follows_line IS NOT NULL
+)
+
+-- name: among_few
+AND d.line IN (SELECT line FROM part)
+
+-- name: session_is
+($9::boolean IS NULL OR s.archived = $9)
+   AND ($10::text IS NULL OR EXISTS (
+         SELECT FROM mythline.tags AS t
+          WHERE t.owner = s.owner AND t.agent_id = s.agent_id AND t.session_id = s.session_id
+            AND t.n = s.n AND t.tag = $10))
+
+-- The session in which the entry of the document `d` is shown.
+-- name: having
+WITH RECURSIVE up AS (
+  SELECT d.session_id AS home, d.line, d.place
+  UNION ALL
+  SELECT l.session_id, l.line, -1 FROM up JOIN mythline.lines AS l
+      ON l.owner = $1 AND l.agent_id = d.agent_id AND l.follows_home = up.home
+     AND l.follows_line = up.line AND l.follows_place >= up.place
+)
+SELECT * FROM (
+  SELECT true AS is_current, s.agent_id, s.session_id, s.title, s.opening, s.updated, s.created, s.n
+    FROM up JOIN mythline.sessions AS s
+      ON s.owner = $1 AND s.agent_id = d.agent_id AND s.session_id = up.home
+     AND s.line = up.line AND s.length > up.place
+   WHERE s.deleted IS NULL AND {session_is}
+  UNION ALL
+  SELECT false, s.agent_id, s.session_id, s.title, s.opening, s.updated, s.created, s.n
+    FROM up JOIN mythline.branches AS b
+      ON b.owner = $1 AND b.agent_id = d.agent_id AND b.home = up.home
+     AND b.line = up.line AND b.place >= up.place
+    JOIN mythline.sessions AS s
+      ON s.owner = b.owner AND s.agent_id = b.agent_id AND s.session_id = b.session_id
+     AND s.n = b.n
+   WHERE s.deleted IS NULL AND {session_is}
+) AS those
+ ORDER BY is_current DESC, created, n LIMIT 1
+
+-- Whose sessions are indexed.
+-- name: of_all
+true
+
+-- name: of_owner
+s.owner = $2
+
+-- name: of_agents
+s.owner = $2 AND s.agent_id = ANY ($3::text[])
 
 -- An event. Its number is taken after a lock that tells those who read how far they may go.
 -- name: into_events

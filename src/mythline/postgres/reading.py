@@ -176,8 +176,8 @@ class Reading(Store):
         """By the index, after what was saved until now is in it."""
         searching.decode(search.cursor)
         where = rows.owner_of(owner)
-        await self._indexing.catch_up(where, search.agents)
-        return await searching.page(await self._reader(), where, search)
+        places = await self._indexing.catch_up(where, search.agents)
+        return await searching.page(await self._reader(), where, search, places)
 
     async def events(
         self, owner: str | None, agent_id: str | None, *, after: str | None = None

@@ -9,11 +9,14 @@ from ..queries import load
 
 LOCK_SPACE: Final = 0x4D79
 """The upper 16 bits of the advisory locks under which events are numbered: «My»."""
+SESSIONS_AT_ONCE: Final = 200
+"""Marked sessions that are indexed together."""
 
 _FRAGMENT: Final = re.compile(r"\{(\w+)\}")
 _BEHIND: Final = re.compile(r"(\s*^--[^\n]*)+\Z", re.MULTILINE)
 """What is said of the next one."""
-_LISTS: Final = {"source", "condition", "order", "limit"}
+_LATER: Final = {"source", "condition", "order", "limit", "few", "among", "whose"}
+"""What lists.py, search.py and indexing.py put in."""
 
 
 def _assembled() -> dict[str, str]:
@@ -21,10 +24,11 @@ def _assembled() -> dict[str, str]:
     for number in (5, 6):
         found[f"position_{number}"] = found["position"].replace("{entry}", f"${number}")
     found["lock_space"] = str(LOCK_SPACE)
+    found["sessions_at_once"] = str(SESSIONS_AT_ONCE)
 
     def fill(text: str) -> str:
         return _FRAGMENT.sub(
-            lambda match: match[0] if match[1] in _LISTS else fill(found[match[1]]), text
+            lambda match: match[0] if match[1] in _LATER else fill(found[match[1]]), text
         )
 
     return {name: fill(text) for name, text in found.items() if name != "position"}

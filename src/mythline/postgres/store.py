@@ -56,7 +56,7 @@ class PostgresStore(Reading):
         self.trash_days = trash_days
         self._connections = Connections(dsn, pool_size, transaction_pooling=transaction_pooling)
         self._events = Events(self._connections, listens=not transaction_pooling)
-        self._indexing = Indexing(self._connections)
+        self._indexing = Indexing(self._connections, self._written)
         self._expiry = trash.Expiry(self._connections, trash_days)
         self._copies = (
             None

@@ -75,7 +75,7 @@ CREATE INDEX sessions_shared ON mythline.sessions (agent_id, session_id)
 CREATE INDEX sessions_trash ON mythline.sessions (owner, agent_id, deleted, n)
   WHERE deleted IS NOT NULL;
 CREATE INDEX sessions_expiring ON mythline.sessions (deleted) WHERE deleted IS NOT NULL;
-CREATE INDEX sessions_unindexed ON mythline.sessions (owner, agent_id)
+CREATE INDEX sessions_unindexed ON mythline.sessions (owner, agent_id, n)
   WHERE deleted IS NULL AND unindexed;
 
 CREATE TABLE mythline.tags (
@@ -113,13 +113,14 @@ CREATE TABLE mythline.lines (
   session_id    text COLLATE "C" NOT NULL,   -- that it was made in
   line          bigint NOT NULL,
   base          integer NOT NULL DEFAULT 0,  -- how many entries come before its first
-  indexed       integer NOT NULL DEFAULT 0,  -- how many of its entries are in the search index
+  indexed       integer NOT NULL DEFAULT 0,  -- how many of its entries are in the search index;
+                                             -- if any is, then all that it follows
   follows_home  text COLLATE "C",            -- the entry before its first, if there is one
   follows_line  bigint,
   follows_place integer,
   follows_id    text COLLATE "C",
   PRIMARY KEY (owner, agent_id, session_id, line)
-);
+) WITH (fillfactor = 90);
 CREATE INDEX lines_follows ON mythline.lines
   (owner, agent_id, follows_home, follows_line, follows_place) WHERE follows_line IS NOT NULL;
 
@@ -136,6 +137,36 @@ CREATE TABLE mythline.entries (
   PRIMARY KEY (owner, agent_id, session_id, line, place)
 );
 CREATE UNIQUE INDEX entries_id ON mythline.entries (entry_id, owner, agent_id);
+
+-- The words of entries, to search in: documents.py tells how they stand in `words`. Each has the
+-- number of its owner and agent in front, so that a query reads what its own owner has of a word,
+-- however much others have of it.
+CREATE TABLE mythline.documents (
+  owner      text COLLATE "C" NOT NULL,
+  agent_id   text COLLATE "C" NOT NULL,
+  session_id text COLLATE "C" NOT NULL,
+  line       bigint NOT NULL,
+  place      integer NOT NULL,
+  said       bigint NOT NULL,            -- when
+  whole      boolean NOT NULL,           -- whether all its words are there, with their positions
+  words      tsvector NOT NULL,
+  PRIMARY KEY (owner, agent_id, session_id, line, place),
+  FOREIGN KEY (owner, agent_id, session_id, line, place) REFERENCES mythline.entries
+    ON DELETE CASCADE
+);
+CREATE INDEX documents_words ON mythline.documents USING gin (words);
+
+-- Never given twice, and never taken back, so that nobody gets what may be left of another's words.
+CREATE SEQUENCE mythline.place_numbers;
+CREATE TABLE mythline.places (
+  owner    text COLLATE "C" NOT NULL,
+  agent_id text COLLATE "C" NOT NULL,
+  number   bigint NOT NULL DEFAULT nextval('mythline.place_numbers'),
+  PRIMARY KEY (owner, agent_id)
+);
+
+CREATE TABLE mythline.search_state (version integer NOT NULL);  -- of the words
+INSERT INTO mythline.search_state (version) VALUES (0);
 
 -- Appends that were sent with an Idempotency-Key, for a day.
 CREATE TABLE mythline.repeats (
