@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
@@ -335,8 +335,13 @@ def _snippet(text: str, matches: list[_Match]) -> Snippet:
     return Snippet(before + line[begin:stop] + after, tuple(marks))
 
 
-def _on_one_line(text: str) -> tuple[str, list[int]]:
+_UNEVEN: Final = re.compile("^ |  | $|[^\\S ]|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def _on_one_line(text: str) -> tuple[str, Sequence[int]]:
     """A text without runs of blanks, and where each of its characters, and its end, is then."""
+    if not _UNEVEN.search(text):
+        return text, range(len(text) + 1)
     line: list[str] = []
     places: list[int] = []
     for character in text:

@@ -13,6 +13,7 @@ tells the rest.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from .. import search
@@ -38,7 +39,7 @@ class Words(NamedTuple):
 
 
 class Expressions(NamedTuple):
-    """A query as `tsquery`s, each for some places; not `is_exact` if more is found than is meant."""
+    """A query as `tsquery`s, each for some places; `is_exact` if they find no more than is meant."""
 
     texts: list[str]
     is_exact: bool
@@ -173,7 +174,7 @@ def _phrase(term: search.Term, place: int, role: SearchRole) -> str:
         whole = term.words[:-1]
     pairs = [
         f"'{_pair(place, role, one, other)}'"
-        for one, other in zip(whole, whole[1:], strict=False)
+        for one, other in pairwise(whole)
         if search.is_unspaced(one) and search.is_unspaced(other)
     ]
     exact = " & ".join([f"({' <-> '.join(lexemes)})", *pairs])

@@ -493,39 +493,46 @@ DELETE FROM mythline.lines WHERE owner = $1 AND agent_id = $2 AND session_id = $
 
 -- Searches ------------------------------------------------------------------------------------
 
--- The documents that match `$2`, an expression or several, best first, from after rank `$3`, line
--- `$4` and place `$5` on; with the living session that each is shown in: one that has the entry in
--- its history rather than in a branch, and the one made first. `$7` and `$8` are times, `$9` and
--- `$10` what the session must be, `$11` the bytes of messages that come along. Sessions are looked
--- up as far as the page goes, in the order of the ranks.
+-- The first `$12` documents that match `$2`, an expression or several, best first, after rank `$3`,
+-- line `$4` and place `$5`; and of these the first `$6` that a living session has, with the one that
+-- each is shown in: one that has the entry in its history rather than in a branch, and the one made
+-- first. `$7` and `$8` are times, `$9` and `$10` what the session must be, `$11` the bytes of
+-- messages that come along. Sessions are looked up one after the other, until the page is full.
+-- Each row tells as well how many matched, and where the last one is; without hits it tells only
+-- that.
 -- name: matching
-{few}SELECT agent_id, session_id, title, opening, updated, is_current,
+WITH RECURSIVE {few} matching AS MATERIALIZED (
+  SELECT * FROM (
+    SELECT d.agent_id, d.session_id, d.line, d.place, d.whole,
+           ts_rank(d.words, {source} AND d.owner = $1 {among}
+       AND d.said >= $7::bigint AND d.said < $8::bigint
+    OFFSET 0
+  ) AS ranked
+   WHERE (rank, line, place) < ($3::real, $4::bigint, $5::integer)
+   ORDER BY rank DESC, line DESC, place DESC LIMIT $12
+), page AS (
+  SELECT s.agent_id, s.session_id, s.title, s.opening, s.updated, s.is_current,
+         d.rank, d.session_id AS home, d.line, d.place, d.whole,
+         e.entry_id, e.body, octet_length(e.body) AS size
+    FROM matching AS d
+    CROSS JOIN LATERAL ({having}) AS s
+    CROSS JOIN LATERAL (
+      SELECT entry_id, body FROM mythline.entries AS e
+       WHERE e.owner = $1 AND e.agent_id = d.agent_id AND e.session_id = d.session_id
+         AND e.line = d.line AND e.place = d.place
+      OFFSET 0
+    ) AS e
+   LIMIT $6
+), last AS (
+  SELECT rank AS last_rank, line AS last_line, place AS last_place,
+         (SELECT count(*) FROM matching) AS matches
+    FROM matching ORDER BY rank, line, place LIMIT 1
+)
+SELECT last.*, agent_id, session_id, title, opening, updated, is_current,
        rank, home, line, place, whole, entry_id, size,
        CASE WHEN sum(size) OVER (ORDER BY rank DESC, line DESC, place DESC) <= $11::bigint
             THEN body END AS body
-  FROM (
-    SELECT s.agent_id, s.session_id, s.title, s.opening, s.updated, s.is_current,
-           d.rank, d.session_id AS home, d.line, d.place, d.whole,
-           e.entry_id, e.body, octet_length(e.body) AS size
-      FROM (
-        SELECT * FROM (
-          SELECT d.agent_id, d.session_id, d.line, d.place, d.whole,
-                 ts_rank(d.words, {source} AND d.owner = $1 {among}
-             AND d.said >= $7::bigint AND d.said < $8::bigint
-          OFFSET 0
-        ) AS ranked
-         WHERE (rank, line, place) < ($3::real, $4::bigint, $5::integer)
-         ORDER BY rank DESC, line DESC, place DESC
-      ) AS d
-      CROSS JOIN LATERAL ({having}) AS s
-      CROSS JOIN LATERAL (
-        SELECT entry_id, body FROM mythline.entries AS e
-         WHERE e.owner = $1 AND e.agent_id = d.agent_id AND e.session_id = d.session_id
-           AND e.line = d.line AND e.place = d.place
-        OFFSET 0
-      ) AS e
-     ORDER BY d.rank DESC, d.line DESC, d.place DESC LIMIT $6
-  ) AS page
+  FROM last LEFT JOIN page ON true
  ORDER BY rank DESC, line DESC, place DESC
 
 -- Messages: `$2` their agents, `$3` homes, `$4` lines, `$5` places.
@@ -850,12 +857,12 @@ asked.words, 1) AS rank
             JOIN mythline.documents AS d ON d.words @@ asked.words
            WHERE true
 
--- The lines that lead to a session that is asked for, or a branch of it, of agents `$12`. Where
+-- The lines that lead to a session that is asked for, or a branch of it, of agents `$13`. Where
 -- these are few, the rest is not even ranked.
 -- name: few
-WITH RECURSIVE wanted AS (
+wanted AS (
   SELECT s.agent_id, s.session_id, s.n, s.line FROM mythline.sessions AS s
-   WHERE s.owner = $1 AND s.agent_id = ANY ($12::text[]) AND s.deleted IS NULL AND {session_is}
+   WHERE s.owner = $1 AND s.agent_id = ANY ($13::text[]) AND s.deleted IS NULL AND {session_is}
 ), part AS (
   (
     SELECT agent_id, session_id AS home, line FROM wanted
@@ -869,7 +876,7 @@ WITH RECURSIVE wanted AS (
       ON l.owner = $1 AND l.agent_id = part.agent_id
      AND l.session_id = part.home AND l.line = part.line
    WHERE l.follows_line IS NOT NULL
-)
+),
 
 -- name: among_few
 AND d.line IN (SELECT line FROM part)

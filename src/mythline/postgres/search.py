@@ -26,8 +26,9 @@ AT_ONCE: Final = 4 << 20
 """Bytes of messages that are read with what is found, and then with each further statement."""
 BESIDE: Final = 64 << 10
 """Bytes of messages from which on they are looked through in a thread."""
-_MORE: Final = 8
-_MOST: Final = 1000
+_MORE: Final = 100
+_MOST: Final = 1_000_000
+"""Documents that are ranked for a page at the most, before it goes on from the last of them."""
 _END: Final = 1 << 62
 _CURSOR: Final = re.compile(r"([0-9a-f]{8})\.([0-9]{1,18})\.([0-9]{1,9})", re.ASCII)
 
@@ -56,15 +57,12 @@ async def page(connections: Connections, owner: str, asked: Search, places: Plac
     wanted = documents.expressions(asked.query, places.numbers, asked.roles)
     hits: list[SearchHit] = []
     last = after
-    limit = asked.limit + 1
+    most = 4 * asked.limit + 100
     while wanted.texts:
-        found = await _matching(connections, owner, asked, places, wanted.texts, after, limit)
-        async for some in _with_bodies(connections, owner, found):
-            if sum(len(body) for _, body in some) > BESIDE:
-                shown = await asyncio.to_thread(_shown, some, asked)
-            else:
-                shown = _shown(some, asked)
-            for (row, _), one in zip(some, shown, strict=True):
+        found = await _matching(connections, owner, asked, places, wanted.texts, after, most)
+        there = [row for row in found if row["rank"] is not None]
+        async for some in _with_bodies(connections, owner, there):
+            for (row, _), one in zip(some, await _shown(some, asked), strict=True):
                 is_sure = wanted.is_exact and row["whole"]
                 if one is None or not (is_sure or one.is_whole):
                     continue
@@ -72,10 +70,13 @@ async def page(connections: Connections, owner: str, asked: Search, places: Plac
                     return SearchPage(tuple(hits), _encode(last))
                 last = _key(row)
                 hits.append(one.hit)
-        if len(found) < limit:
+        if len(there) > asked.limit:
+            after = _key(there[-1])
+        elif found and found[0]["matches"] == most:
+            after = _Key(*(found[0][f"last_{name}"] for name in _Key._fields))
+        else:
             break
-        after = _key(found[-1])
-        limit = min(limit * _MORE, max(limit, _MOST))
+        most = min(most * _MORE, _MOST)
     return SearchPage(tuple(hits), None)
 
 
@@ -86,19 +87,20 @@ async def _matching(
     places: Places,
     texts: Sequence[str],
     after: _Key,
-    limit: int,
+    most: int,
 ) -> list[Row]:
     tag = asked.tag if asked.tag is None or storable(asked.tag) else ""  # which no session has
     values: list[Any] = [
         owner,
         texts,
         *after,
-        limit,
+        asked.limit + 1,
         -_END if asked.since is None else max(-_END, asked.since),
         _END if asked.until is None else min(_END, asked.until),
         asked.archived,
         tag,
         AT_ONCE,
+        most,
     ]
     is_few = tag is not None or asked.archived is True
     if is_few:
@@ -137,8 +139,13 @@ async def _with_bodies(
         yield [(row, bodies[at]) for at, row in enumerate(some) if at in bodies]
 
 
-def _shown(some: Sequence[tuple[Row, bytes]], asked: Search) -> list[Found | None]:
-    return [hit(row["entry_id"], body, row, asked) for row, body in some]
+async def _shown(some: Sequence[tuple[Row, bytes]], asked: Search) -> list[Found | None]:
+    def shown() -> list[Found | None]:
+        return [hit(row["entry_id"], body, row, asked) for row, body in some]
+
+    if sum(len(body) for _, body in some) > BESIDE:
+        return await asyncio.to_thread(shown)
+    return shown()
 
 
 def _key(row: Row) -> _Key:
