@@ -39,7 +39,7 @@ class Words(NamedTuple):
 
 
 class Expressions(NamedTuple):
-    """A query as `tsquery`s, each for some places; `is_exact` if they find no more than is meant."""
+    """A query as `tsquery`s, each for some places; `is_exact` if they find only what is meant."""
 
     texts: list[str]
     is_exact: bool
