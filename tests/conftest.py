@@ -10,12 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes tells of the machine's other work.
-settings.register_profile(
-    "patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("patient")
-
 from tests.postgres.fixtures import database as database
 from tests.postgres.fixtures import databases as databases
 from tests.postgres.fixtures import new_database as new_database
@@ -23,6 +17,12 @@ from tests.postgres.fixtures import new_server as new_server
 from tests.postgres.fixtures import pgbouncer as pgbouncer
 from tests.postgres.fixtures import postgres_server as postgres_server
 from tests.postgres.fixtures import proxy as proxy
+
+# How long an example takes tells of the machine's other work.
+settings.register_profile(
+    "patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 HANGS = 150.0
 """Seconds after which an async test hangs. It fails, and shows where it waits; others go on.

@@ -384,7 +384,8 @@ def fork_with_open_store(root: str) -> None:
             await sessions.append("one", turn("before"))
             await sessions.list()
             reading, writing = os.pipe()
-            locks = store._opening, store._database._opening, store._database._accepting
+            inside: Any = store
+            locks = inside._opening, inside._database._opening, inside._database._accepting
             for lock in locks:  # as another thread may have them, which the child then lacks
                 lock.acquire()
             child = os.fork()

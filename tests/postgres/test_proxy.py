@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import pytest
@@ -106,7 +107,7 @@ async def test_answers_are_swallowed(database, proxy, connection):
 
 @pytest.mark.parametrize("prepared", [True, False])
 async def test_an_answer_is_lost(database, proxy, connection, prepared):
-    insert = (
+    insert: tuple[Any, ...] = (
         ("INSERT INTO things VALUES ($1)", 1) if prepared else ("INSERT INTO things VALUES (1)",)
     )
     loss = proxy.lose_answer("insert into things")

@@ -55,9 +55,7 @@ def page(
     groups = ["pinned", "other"] if listing.pinned_first and not listing.trash else ["all"]
     group, key, number = groups[0], way.start, END
     if listing.cursor is not None:
-        group, key, number = keysets.decode(
-            listing.cursor, name, groups, type(way.start)
-        )
+        group, key, number = keysets.decode(listing.cursor, name, groups, type(way.start))
     found: list[Any] = []
     for current in groups[groups.index(group) :]:
         source, condition, names = _filters(connection, listing, current)
