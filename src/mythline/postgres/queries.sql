@@ -716,6 +716,27 @@ SELECT count(*) AS lines
    AND l.session_id = part.home AND l.line = part.line
  WHERE l.indexed < part.length
 
+-- Leases --------------------------------------------------------------------------------------
+
+-- Hold a session under a token, `$4`, for `$5` seconds, unless another lease stands that isn't
+-- one of the tokens `$6`. Without a row it is held by another.
+-- name: take_lease
+INSERT INTO mythline.leases AS l (owner, agent_id, session_id, token, until)
+VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))
+    ON CONFLICT (owner, agent_id, session_id) DO UPDATE
+   SET token = excluded.token, until = excluded.until
+ WHERE l.until < now() OR l.token = ANY ($6::text[])
+RETURNING token
+
+-- name: renew_lease
+UPDATE mythline.leases SET until = now() + make_interval(secs => $5)
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND token = $4
+RETURNING token
+
+-- name: drop_lease
+DELETE FROM mythline.leases
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND token = $4
+
 -- Events --------------------------------------------------------------------------------------
 
 -- An event on its own, of type `$4` with revision `$5` at `$6`.

@@ -6,7 +6,7 @@ in memory is connections alone.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from ..errors import InvalidInput
 from ..models import Finding, SessionDetails, now_micros
@@ -15,6 +15,7 @@ from ..store import TRASH_DAYS, Append, AppendResult, Save, SessionKey
 from . import checking, rows, schema, trash, writing
 from .connections import Connections
 from .events import Events
+from .holding import Holds
 from .indexing import Indexing
 from .reading import Reading
 from .replica import Replica
@@ -57,6 +58,7 @@ class PostgresStore(Reading):
         self._connections = Connections(dsn, pool_size, transaction_pooling=transaction_pooling)
         self._events = Events(self._connections, listens=not transaction_pooling)
         self._indexing = Indexing(self._connections, self._written)
+        self._holds = Holds(self._connections)
         self._expiry = trash.Expiry(self._connections, trash_days)
         self._copies = (
             None
@@ -117,6 +119,7 @@ class PostgresStore(Reading):
         if not self._is_open:
             return
         self._is_open = False
+        await self._holds.close()
         await self._events.close()
         await self._indexing.close()
         await self._expiry.close()
@@ -204,3 +207,7 @@ class PostgresStore(Reading):
     async def settle(self, key: SessionKey) -> None:
         """Nothing to wait for: there are no views."""
         self._connections.check()
+
+    async def hold(self, key: SessionKey) -> Callable[[], None]:
+        """A lease that every server sees; no connection is kept for it."""
+        return await self._holds.hold(key)

@@ -186,6 +186,16 @@ CREATE TABLE mythline.repeats (
 );
 CREATE INDEX repeats_saved ON mythline.repeats (saved);
 
+-- Sessions that runs hold for themselves, and until when.
+CREATE TABLE mythline.leases (
+  owner      text COLLATE "C" NOT NULL,
+  agent_id   text COLLATE "C" NOT NULL,
+  session_id text COLLATE "C" NOT NULL,
+  token      text NOT NULL,
+  until      timestamptz NOT NULL,
+  PRIMARY KEY (owner, agent_id, session_id)
+);
+
 -- What happened, for an hour at least. Numbers are given before the commit, so that of two
 -- transactions the later number may be seen first: events.py tells how far they are complete.
 CREATE SEQUENCE mythline.event_numbers;
