@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from .. import messages
+from .. import findings, messages
 from ..errors import InvalidMessages, StoreCorrupt
 from ..models import Finding
 from . import lines, rows
@@ -89,25 +89,21 @@ class Check:
             yield self._fixed(
                 row,
                 "branch",
-                "A branch ends with an entry that isn't there; there is nothing to go back to.",
+                findings.NO_END,
                 lambda connection, tip=tip: connection.execute(SQL["drop_branch"], (number, tip)),
             )
         if counted:
             yield self._fixed(
                 row,
                 "counters",
-                f"What lists show is not what is stored: {', '.join(sorted(counted))}.",
+                findings.miscounted(counted),
                 lambda connection: _recount(connection, number),
             )
-        unreadable = self._database.read(lambda connection: _unreadable(connection, row))
+        unreadable = self._database.read(
+            lambda connection: findings.unread(lines.read(connection, row["head"]))
+        )
         if unreadable:
-            yield _finding(
-                row,
-                "unreadable",
-                f"The installed Pydantic AI can't read {len(unreadable)} message(s), "
-                f"{', '.join(unreadable[:3])}{', …' if len(unreadable) > 3 else ''}. They are "
-                "kept. Upgrade pydantic-ai-slim to read them.",
-            )
+            yield _finding(row, "unreadable", findings.unreadable(unreadable))
         if self._layout is not None and not row["deleted"]:
             yield from self._view(row)
 
@@ -149,11 +145,7 @@ class Check:
             lambda connection: tuple(connection.execute(SQL["orphans"]).fetchone())
         )
         if count:
-            yield Finding(
-                kind="orphan",
-                explanation=f"{count} message(s) of {size} bytes belong to no session. They are "
-                "kept, and take up room.",
-            )
+            yield Finding(kind="orphan", explanation=findings.orphans(count, size))
 
     def _files(self, owner: str, agent_id: str) -> Iterator[Finding]:
         assert self._layout is not None
@@ -197,16 +189,15 @@ def _broken(connection: Connection, head: int) -> str | None:
     while head:
         line = connection.execute(SQL["line"], (head >> lines.SHIFT,)).fetchone()
         if line is None:
-            return "A part of the history is missing: the messages before it are kept."
+            return findings.PART_MISSING
         first = head >> lines.SHIFT << lines.SHIFT
         there = connection.execute(SQL["entries_there"], (first, head)).fetchone()[0]
         if there != head - first + 1:
-            missing = head - first + 1 - there
-            return f"{missing} message(s) of the history are missing. The others are kept."
+            return findings.missing(head - first + 1 - there)
         if end is not None and line[1] + there != end:
-            return "The history's parts don't follow each other. All of them are kept."
+            return findings.NOT_FOLLOWING
         end, head = line[1], line[0]
-    return None if not end else "The start of the history is missing. The rest is kept."
+    return None if not end else findings.START_MISSING
 
 
 def _miscounted(connection: Connection, row: rows.Row) -> set[str]:
@@ -228,14 +219,3 @@ def _recount(connection: Connection, number: int) -> None:
     row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
     if row is not None:
         rows.recount(connection, row)
-
-
-def _unreadable(connection: Connection, row: rows.Row) -> list[str]:
-    """The ids of entries that the installed Pydantic AI can't read."""
-    entries = lines.read(connection, row["head"])
-    try:
-        messages.read([entry.body for entry in entries])
-    except ValueError:
-        read = messages.readable([entry.body for entry in entries])
-        return [entry.entry_id for entry, found in zip(entries, read, strict=True) if found is None]
-    return []

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeVar
 
-from .. import search
+from .. import findings, search
 from ..errors import MythlineError, StoreClosed, StoreCorrupt
 from ..models import Finding
 from . import documents, lines
@@ -197,7 +197,7 @@ class Indexing:
             self._database.write_now(documents.reset)
             while self._some(None, None):
                 pass
-        explanation = wrong + " Searches may miss messages until it is built anew."
+        explanation = findings.outdated_search(wrong)
         return [Finding(kind="search", explanation=explanation, is_fixed=fix, can_fix=True)]
 
 

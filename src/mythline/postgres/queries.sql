@@ -771,6 +771,135 @@ WITH gone AS (
 UPDATE mythline.events_dropped SET n = greatest(n, (SELECT max(n) FROM gone))
  WHERE EXISTS (SELECT FROM gone)
 
+-- Checks --------------------------------------------------------------------------------------
+
+-- The next `$5` sessions after a place and number, deleted ones as well: each with the ranges of
+-- its history (`ord` is NULL) and of its branches, the newest first, up to the one that doesn't
+-- follow. Of each range, how many of its entries are there, their bytes, the id of the last, and
+-- how much the bytes that are noted to lead to each differ from those of the range.
+-- name: check_sessions
+WITH RECURSIVE s AS (
+  SELECT * FROM mythline.sessions
+   WHERE (owner, agent_id, session_id, n) > ($1, $2, $3, $4::bigint)
+   ORDER BY owner, agent_id, session_id, n LIMIT $5
+), part AS (
+  SELECT s.owner, s.agent_id, s.n, NULL::integer AS ord, 0 AS depth,
+         s.session_id AS home, s.line, s.length, l.base,
+         l.follows_home, l.follows_line, l.follows_place, l.line IS NOT NULL AS fits
+    FROM s LEFT JOIN mythline.lines AS l
+      ON l.owner = s.owner AND l.agent_id = s.agent_id
+     AND l.session_id = s.session_id AND l.line = s.line
+  UNION ALL
+  SELECT s.owner, s.agent_id, s.n, b.ord, 0, b.home, b.line, b.place + 1, l.base,
+         l.follows_home, l.follows_line, l.follows_place, l.line IS NOT NULL
+    FROM s JOIN mythline.branches AS b
+      ON b.owner = s.owner AND b.agent_id = s.agent_id
+     AND b.session_id = s.session_id AND b.n = s.n
+    LEFT JOIN mythline.lines AS l
+      ON l.owner = b.owner AND l.agent_id = b.agent_id
+     AND l.session_id = b.home AND l.line = b.line
+  UNION ALL
+  SELECT part.owner, part.agent_id, part.n, part.ord, part.depth + 1,
+         part.follows_home, part.follows_line, part.follows_place + 1, l.base,
+         l.follows_home, l.follows_line, l.follows_place,
+         coalesce(part.follows_place >= 0 AND l.base + part.follows_place + 1 = part.base, false)
+    FROM part LEFT JOIN mythline.lines AS l
+      ON l.owner = part.owner AND l.agent_id = part.agent_id
+     AND l.session_id = part.follows_home AND l.line = part.follows_line
+   WHERE part.fits AND part.follows_line IS NOT NULL
+)
+SELECT s.owner, s.agent_id, s.session_id, s.n, s.message_count, s.body_bytes, s.head_id, s.tags,
+       ARRAY(SELECT t.tag FROM mythline.tags AS t
+              WHERE t.owner = s.owner AND t.agent_id = s.agent_id
+                AND t.session_id = s.session_id AND t.n = s.n) AS tags_there,
+       part.ord, part.home, part.line, part.length, part.base, part.fits,
+       part.follows_line IS NOT NULL AS follows, there.*, last.entry_id AS end_id
+  FROM s JOIN part ON part.owner = s.owner AND part.agent_id = s.agent_id AND part.n = s.n
+ CROSS JOIN LATERAL (
+   SELECT count(*) AS there, coalesce(sum(bytes), 0)::bigint AS bytes,
+          min(total - sofar)::bigint AS least, max(total - sofar)::bigint AS most
+     FROM (
+       SELECT e.total, octet_length(e.body) AS bytes,
+              sum(octet_length(e.body)) OVER (ORDER BY e.place) AS sofar
+         FROM mythline.entries AS e
+        WHERE e.owner = part.owner AND e.agent_id = part.agent_id AND e.session_id = part.home
+          AND e.line = part.line AND e.place >= 0 AND e.place < part.length
+     ) AS each
+ ) AS there
+  LEFT JOIN mythline.entries AS last
+    ON last.owner = part.owner AND last.agent_id = part.agent_id AND last.session_id = part.home
+   AND last.line = part.line AND last.place = part.length - 1
+ ORDER BY s.owner, s.agent_id, s.session_id, s.n, part.ord NULLS FIRST, part.depth
+
+-- A session of number `$4`, deleted or not; nobody changes it before the end of the transaction.
+-- name: hold_any
+SELECT 1 FROM mythline.sessions
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND n = $4 FOR UPDATE
+
+-- name: recount
+UPDATE mythline.sessions SET message_count = $5, body_bytes = $6, head_id = $7
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND n = $4
+
+-- The bytes that lead to each of the first `$5` entries of a line, which come after `$6` bytes.
+-- name: retotal
+UPDATE mythline.entries AS e SET total = $6::bigint + counted.sofar
+  FROM (
+    SELECT place, sum(octet_length(body)) OVER (ORDER BY place) AS sofar
+      FROM mythline.entries
+     WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND line = $4 AND place < $5
+  ) AS counted
+ WHERE e.owner = $1 AND e.agent_id = $2 AND e.session_id = $3 AND e.line = $4
+   AND e.place = counted.place
+
+-- name: drop_branch
+DELETE FROM mythline.branches
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND n = $4 AND ord = $5
+
+-- The next `$5` lines that have entries after one, by jumps of the index; in each, what comes
+-- after the last entry that anything needs.
+-- name: check_entries
+WITH RECURSIVE each AS (
+  (SELECT owner, agent_id, session_id, line, 1 AS number FROM mythline.entries
+    WHERE (owner, agent_id, session_id, line) > ($1, $2, $3, $4::bigint)
+    ORDER BY owner, agent_id, session_id, line LIMIT 1)
+  UNION ALL
+  SELECT next.*, each.number + 1 FROM each CROSS JOIN LATERAL (
+    SELECT e.owner, e.agent_id, e.session_id, e.line FROM mythline.entries AS e
+     WHERE (e.owner, e.agent_id, e.session_id, e.line)
+           > (each.owner, each.agent_id, each.session_id, each.line)
+     ORDER BY e.owner, e.agent_id, e.session_id, e.line LIMIT 1
+  ) AS next WHERE each.number < $5
+)
+SELECT each.owner, each.agent_id, each.session_id, each.line, spare.count, spare.bytes
+  FROM each CROSS JOIN LATERAL (
+    SELECT coalesce(max(needed), -1) AS needed FROM (
+      SELECT length - 1 AS needed FROM mythline.sessions AS s
+       WHERE s.owner = each.owner AND s.agent_id = each.agent_id
+         AND s.session_id = each.session_id AND s.line = each.line
+      UNION ALL
+      SELECT max(b.place) FROM mythline.branches AS b
+       WHERE b.owner = each.owner AND b.agent_id = each.agent_id
+         AND b.home = each.session_id AND b.line = each.line
+      UNION ALL
+      SELECT max(l.follows_place) FROM mythline.lines AS l
+       WHERE l.owner = each.owner AND l.agent_id = each.agent_id
+         AND l.follows_home = each.session_id AND l.follows_line = each.line
+    ) AS those
+  ) AS last CROSS JOIN LATERAL (
+    SELECT count(*) AS count, coalesce(sum(octet_length(e.body)), 0)::bigint AS bytes
+      FROM mythline.entries AS e
+     WHERE e.owner = each.owner AND e.agent_id = each.agent_id
+       AND e.session_id = each.session_id AND e.line = each.line AND e.place > last.needed
+  ) AS spare
+ ORDER BY each.number
+
+-- The tables, indexes and sequences that there are and can be used.
+-- name: check_schema
+SELECT c.relname AS name FROM pg_class AS c
+  JOIN pg_namespace AS space ON space.oid = c.relnamespace AND space.nspname = 'mythline'
+  LEFT JOIN pg_index AS i ON i.indexrelid = c.oid
+ WHERE coalesce(i.indisvalid AND i.indisready, true)
+
 -- Fragments -----------------------------------------------------------------------------------
 
 -- A new session with its line and tags.
