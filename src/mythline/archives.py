@@ -78,7 +78,7 @@ async def every_session(sessions: AgentSessions) -> AsyncGenerator[SessionInfo]:
 
 async def import_archive(
     store: Store,
-    file: IO[bytes],
+    file: IO[bytes] | Archive,
     *,
     owner: str | Kept | None = KEEP,
     on_conflict: BulkConflict = "skip",
@@ -91,7 +91,8 @@ async def import_archive(
 
     Args:
         store: Where to.
-        file: The archive, which can seek. It is checked as a whole before anything is stored.
+        file: The archive, which can seek; or one that is looked through already. It is checked as
+            a whole before anything is stored.
         owner: Whose the sessions will be; whose they were without a word on it.
         on_conflict: If another session has the id: `skip`, `error`, `replace` or `rename`.
         trusted: Take the messages as they are, as of an archive that one wrote oneself; otherwise
@@ -100,7 +101,7 @@ async def import_archive(
     Raises:
         InvalidMessages: If it is no archive, or not whole, or its sessions aren't.
     """
-    archive = await asyncio.to_thread(Archive, file)
+    archive = file if isinstance(file, Archive) else await asyncio.to_thread(Archive, file)
     found = archive.sessions()
     while True:
         one = await asyncio.to_thread(next, found, None)

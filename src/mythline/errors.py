@@ -15,6 +15,7 @@ MythlineError
 ├── UnreadableMessages           stored messages that the installed Pydantic AI can't read
 └── StoreError                   the store can't answer; the driver's error is in `__cause__`
     ├── StoreUnavailable         it can't be opened, read or written now
+    │   └── StoreNotSetUp        nor later, until its operator has set it up
     ├── StoreFull                no space is left
     ├── StoreCorrupt             the database is damaged
     ├── StoreTooNew              a newer Mythline wrote it
@@ -139,6 +140,10 @@ class StoreUnavailable(StoreError):
     """The store can't be opened, read or written now."""
 
 
+class StoreNotSetUp(StoreUnavailable):
+    """The store can't be opened until its operator has set it up: its user, rights or schema."""
+
+
 class StoreFull(StoreError):
     """No space is left where the store keeps its data. Nothing was half-written."""
 
@@ -147,13 +152,10 @@ class StoreFull(StoreError):
 
 
 class StoreCorrupt(StoreError):
-    """The database is damaged."""
+    """The database is damaged. `remedy`: what to do about it."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "The session database is damaged. Keep a copy of the folder; moved out of it, the "
-            "database is built again from the .json files."
-        )
+    def __init__(self, remedy: str = "Restore it from a backup.") -> None:
+        super().__init__(f"The session database is damaged. {remedy}")
 
 
 class StoreTooNew(StoreError):

@@ -177,6 +177,19 @@ class Store(ABC):
         Durability: writes that were accepted before are stored, and views are up to date.
         """
 
+    async def migrate(self) -> int | None:
+        """Bring a store that isn't open up to date with this version; its schema's version then.
+
+        Repeating it does nothing. A store that tells no version is brought up to date whenever it
+        is opened.
+
+        Raises:
+            StoreUnavailable: If it can't be opened or made.
+            StoreTooNew: If a newer Mythline wrote it. Nothing was changed.
+        """
+        async with self:
+            return None
+
     @abstractmethod
     async def owners(self) -> Sequence[str | None]:
         """The owners that have sessions, ordered, no owner (`None`) first. For operators."""

@@ -12,15 +12,31 @@ from mythline import open_store
 from .support import tool_turn, turn
 
 
+@pytest.fixture(params=["directory", "postgresql"])
+def place(request: pytest.FixtureRequest) -> str:
+    """A store that `fill` filled: a directory, and a database."""
+    if request.param == "directory":
+        return str(request.getfixturevalue("folder"))
+    database: str = request.getfixturevalue("database")
+    fill(database)
+    return database
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A store of two agents: `researcher` with road-1 to road-3, `writer` with draft and shared.
+    """A directory that `fill` filled."""
+    fill(tmp_path / "store")
+    return tmp_path / "store"
+
+
+def fill(location: str | Path) -> None:
+    """Fill a store: `researcher` with road-1 to road-3, `writer` with draft and shared.
 
     Both have `shared`; the sessions of `researcher` were saved first, in the order of their names.
     """
 
-    async def fill() -> None:
-        async with open_store(tmp_path / "store") as store:
+    async def save() -> None:
+        async with open_store(location) as store:
             research, writing = store.sessions("researcher"), store.sessions("writer")
             for number in (1, 2, 3):
                 await research.create(f"road-{number}", tags=["lore"] if number == 2 else ())
@@ -32,5 +48,4 @@ def folder(tmp_path: Path) -> Path:
             await writing.create("shared")
             await store.sessions("researcher", owner="alice").create("road-1", title="Alice's")
 
-    asyncio.run(fill())
-    return tmp_path / "store"
+    asyncio.run(save())

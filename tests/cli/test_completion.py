@@ -8,7 +8,7 @@ import pytest
 from .support import COMMAND, environment, invoke
 
 
-def offered(folder: Path, words: str) -> list[str]:
+def offered(place: str, words: str) -> list[str]:
     done = subprocess.run(
         COMMAND,
         capture_output=True,
@@ -20,7 +20,7 @@ def offered(folder: Path, words: str) -> list[str]:
                 "_MYTHLINE_COMPLETE": "complete_bash",
                 "COMP_WORDS": words,
                 "COMP_CWORD": str(len(words.split(" ")) - 1),
-                "MYTHLINE_STORE": str(folder),
+                "MYTHLINE_STORE": place,
             }
         ),
     )
@@ -28,21 +28,21 @@ def offered(folder: Path, words: str) -> list[str]:
     return done.stdout.split()
 
 
-def test_sessions_are_offered_newest_first(folder: Path):
-    assert offered(folder, "mythline show road") == ["road-3", "road-2", "road-1"]
-    assert offered(folder, "mythline show --owner alice ") == ["road-1"]
-    assert offered(folder, "mythline rename --agent writer ") == ["shared", "draft"]
-    assert offered(folder, "mythline delete road-1 dr") == ["draft"]
+def test_sessions_are_offered_newest_first(place: str):
+    assert offered(place, "mythline show road") == ["road-3", "road-2", "road-1"]
+    assert offered(place, "mythline show --owner alice ") == ["road-1"]
+    assert offered(place, "mythline rename --agent writer ") == ["shared", "draft"]
+    assert offered(place, "mythline delete road-1 dr") == ["draft"]
 
 
-def test_agents_and_deleted_sessions_are_offered(folder: Path):
-    assert offered(folder, "mythline list --agent ") == ["researcher", "writer"]
-    assert offered(folder, "mythline list --agent w") == ["writer"]
-    invoke("delete", "draft", "--yes", "--store", folder)
-    assert offered(folder, "mythline restore ") == ["draft"]
+def test_agents_and_deleted_sessions_are_offered(place: str):
+    assert offered(place, "mythline list --agent ") == ["researcher", "writer"]
+    assert offered(place, "mythline list --agent w") == ["writer"]
+    invoke("delete", "draft", "--yes", "--store", place)
+    assert offered(place, "mythline restore ") == ["draft"]
 
 
 @pytest.mark.parametrize("words", ["mythline show ", "mythline list --agent "])
 def test_nothing_is_said_where_there_is_no_store(words: str, tmp_path: Path):
-    assert offered(tmp_path / "none", words) == []
+    assert offered(str(tmp_path / "none"), words) == []
     assert list(tmp_path.iterdir()) == []

@@ -17,34 +17,34 @@ NEWEST = [
 ]
 
 
-def test_agents(folder: Path):
-    found = invoke("agents", "--store", folder, "--json").json
+def test_agents(place: str):
+    found = invoke("agents", "--store", place, "--json").json
     assert [(item["agent_id"], item["session_count"]) for item in found] == [
         ("researcher", 4),
         ("writer", 2),
     ]
     assert all(item["last_modified"].endswith("Z") for item in found)
-    rows = invoke("agents", "--store", folder).rows
+    rows = invoke("agents", "--store", place).rows
     assert [row[:2] for row in rows] == [["researcher", "4"], ["writer", "2"]]
-    only = invoke("agents", "--agent", "writer", "--store", folder).rows
+    only = invoke("agents", "--agent", "writer", "--store", place).rows
     assert [row[0] for row in only] == ["writer"]
 
 
-def test_agents_of_an_owner(folder: Path):
-    rows = invoke("agents", "--owner", "alice", "--store", folder).rows
+def test_agents_of_an_owner(place: str):
+    rows = invoke("agents", "--owner", "alice", "--store", place).rows
     assert [row[:2] for row in rows] == [["researcher", "1"]]
 
 
-def test_list_shows_the_newest_first_of_all_agents(folder: Path):
-    rows = invoke("list", "--store", folder).rows
+def test_list_shows_the_newest_first_of_all_agents(place: str):
+    rows = invoke("list", "--store", place).rows
     assert [(row[0], row[1]) for row in rows] == NEWEST
     assert [row[2] for row in rows] == ["0", "0", "4", "2", "2", "2"]
     assert {len(row) for row in rows} == {6}
     assert rows[4][4:] == ["The old road, part 2", "#lore"]
 
 
-def test_count(folder: Path):
-    words = ("list", "--count", "--store", folder)
+def test_count(place: str):
+    words = ("list", "--count", "--store", place)
     assert invoke(*words).out == "6\n"
     assert invoke(*words, "--limit", "2", "--json").json == {"count": 6}
     assert invoke(*words, "--tag", "lore").out == "1\n"
@@ -52,8 +52,8 @@ def test_count(folder: Path):
     assert invoke(*words, "--trash").out == "0\n"
 
 
-def test_list_as_json(folder: Path):
-    found = invoke("list", "--agent", "researcher", "--limit", "3", "--store", folder, "--json")
+def test_list_as_json(place: str):
+    found = invoke("list", "--agent", "researcher", "--limit", "3", "--store", place, "--json")
     items = found.json
     assert [item["session_id"] for item in items] == ["shared", "road-3", "road-2"]
     assert items[2] | {"created": "", "last_modified": "", "size": 0} == {
@@ -72,8 +72,8 @@ def test_list_as_json(folder: Path):
     assert items[2]["last_modified"].endswith("Z")
 
 
-def test_an_owner_sees_their_own(folder: Path):
-    found = invoke("list", "--owner", "alice", "--store", folder).rows
+def test_an_owner_sees_their_own(place: str):
+    found = invoke("list", "--owner", "alice", "--store", place).rows
     assert [row[4] for row in found] == ["Alice's"]
 
 
@@ -91,28 +91,28 @@ def test_an_owner_sees_their_own(folder: Path):
         (("--order", "title", "--text", "part"), ["road-2", "road-3"]),
     ],
 )
-def test_what_is_listed(options: tuple[str, ...], expected: list[str], folder: Path):
-    invoke("update", "road-1", "--archive", "--store", folder)
-    invoke("update", "road-2", "--pin", "--store", folder)
-    found = invoke("list", *options, "--store", folder).rows
+def test_what_is_listed(options: tuple[str, ...], expected: list[str], place: str):
+    invoke("update", "road-1", "--archive", "--store", place)
+    invoke("update", "road-2", "--pin", "--store", place)
+    found = invoke("list", *options, "--store", place).rows
     assert [row[0] for row in found] == expected
 
 
-def test_pages_of_a_long_list_are_put_together(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_pages_of_a_long_list_are_put_together(place: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("mythline.cli.listing.PAGE", 2)
-    assert [tuple(row[:2]) for row in invoke("list", "--all", "--store", folder).rows] == NEWEST
+    assert [tuple(row[:2]) for row in invoke("list", "--all", "--store", place).rows] == NEWEST
     for order in ("recent", "created", "title"):
-        found = invoke("list", "--order", order, "--all", "--store", folder, "--json").json
+        found = invoke("list", "--order", order, "--all", "--store", place, "--json").json
         assert len(found) == len(NEWEST)
 
 
-def test_the_trash(folder: Path):
-    assert "Nothing" in invoke("list", "--trash", "--store", folder).out
-    invoke("delete", "road-1", "draft", "--yes", "--store", folder)
-    found = invoke("list", "--trash", "--store", folder, "--json").json
+def test_the_trash(place: str):
+    assert "Nothing" in invoke("list", "--trash", "--store", place).out
+    invoke("delete", "road-1", "draft", "--yes", "--store", place)
+    found = invoke("list", "--trash", "--store", place, "--json").json
     assert {item["session_id"] for item in found} == {"road-1", "draft"}
     assert all(item["deleted"] < item["purges"] for item in found)
-    assert {row[0] for row in invoke("list", "--trash", "--store", folder).rows} == {
+    assert {row[0] for row in invoke("list", "--trash", "--store", place).rows} == {
         "road-1",
         "draft",
     }
@@ -136,9 +136,9 @@ def test_an_empty_store_has_no_sessions_yet(tmp_path: Path):
 
 
 @pytest.mark.parametrize("columns", [30, 60, 80, 130])
-def test_a_table_is_as_wide_as_the_terminal(columns: int, folder: Path):
-    invoke("rename", "draft", "日本語 " + "long " * 30, "--store", folder)
-    ran = terminal("list", "--store", folder, columns=columns, variables={"NO_COLOR": "1"})
+def test_a_table_is_as_wide_as_the_terminal(columns: int, place: str):
+    invoke("rename", "draft", "日本語 " + "long " * 30, "--store", place)
+    ran = terminal("list", "--store", place, columns=columns, variables={"NO_COLOR": "1"})
     assert max(map(len, ran.out.splitlines())) <= columns
     assert "…" in ran.out
     assert all(name in ran.out for name in ("session", "title", "road-1"))
@@ -149,7 +149,7 @@ def test_a_table_is_as_wide_as_the_terminal(columns: int, folder: Path):
 @pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("show", "shared"), ("info",)])
 @pytest.mark.parametrize("on_terminal", [True, False])
 def test_nothing_that_was_said_steers_a_terminal(
-    words: tuple[str, ...], on_terminal: bool, folder: Path
+    words: tuple[str, ...], on_terminal: bool, place: str
 ):
     if words == ("info",):
         words = ("info", "shared")
@@ -157,7 +157,7 @@ def test_nothing_that_was_said_steers_a_terminal(
         words = (*words, "--agent", "researcher")
     if words[0] == "show":
         words = (*words, "--include", "tools,thinking,system")
-    words = (*words, "--store", str(folder))
+    words = (*words, "--store", place)
     shown = (terminal(*words, columns=130) if on_terminal else invoke(*words)).out
     assert "steers" in shown
     coloured = on_terminal and "--json" not in words and words[0] != "info"

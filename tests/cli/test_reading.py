@@ -8,8 +8,8 @@ import pytest
 from .support import invoke, process, terminal, turn
 
 
-def test_show_is_plain_in_a_pipe(folder: Path):
-    shown = invoke("show", "road-2", "--store", folder).out.splitlines()
+def test_show_is_plain_in_a_pipe(place: str):
+    shown = invoke("show", "road-2", "--store", place).out.splitlines()
     assert shown[0] == "The old road, part 2"
     assert shown[1].startswith("road-2  researcher  2 messages  2")
     assert shown[2] == "#lore"
@@ -20,8 +20,8 @@ def test_show_is_plain_in_a_pipe(folder: Path):
     assert [line.split()[0] for line in shown[3:] if line[:1].isalpha()] == ["user", "assistant"]
 
 
-def test_show_as_json(folder: Path):
-    shown = invoke("show", "road-2", "--store", folder, "--json").json
+def test_show_as_json(place: str):
+    shown = invoke("show", "road-2", "--store", place, "--json").json
     assert shown["session_id"] == "road-2"
     assert [(item["role"], item["content"]) for item in shown["messages"]] == [
         ("user", "The old road, part 2"),
@@ -40,8 +40,8 @@ def test_show_as_json(folder: Path):
         (("--include", "thinking", "--include", "system", "--last", "1"), ["assistant"]),
     ],
 )
-def test_what_is_included(options: tuple[str, ...], roles: list[str], folder: Path):
-    words = ("show", "shared", "--agent", "researcher", *options, "--store", folder)
+def test_what_is_included(options: tuple[str, ...], roles: list[str], place: str):
+    words = ("show", "shared", "--agent", "researcher", *options, "--store", place)
     shown = invoke(*words, "--json").json
     assert [item["role"] for item in shown["messages"]] == roles
     assert shown["has_before"] == ("--last" in options)
@@ -49,8 +49,8 @@ def test_what_is_included(options: tuple[str, ...], roles: list[str], folder: Pa
     assert ("look calls" in plain) == ("tools" in str(options))
 
 
-def test_a_branch_is_shown_up_to_its_end(folder: Path):
-    where = ("--store", folder)
+def test_a_branch_is_shown_up_to_its_end(place: str):
+    where = ("--store", place)
     first = invoke("show", "road-1", *where, "--json").json["messages"][0]["entry_id"]
     assert invoke("branch", "road-1", first, *where).code == 0
     (left,) = invoke("branches", "road-1", *where, "--json").json
@@ -69,9 +69,9 @@ def test_a_branch_is_shown_up_to_its_end(folder: Path):
 
 
 @pytest.mark.parametrize("last", [1, 2, 3, 5, 8])
-def test_the_last_of_a_long_branch_is_read_in_pieces(last: int, folder: Path, tmp_path: Path):
+def test_the_last_of_a_long_branch_is_read_in_pieces(last: int, place: str, tmp_path: Path):
     """Tool calls aren't shown, so more is read until there is enough."""
-    where = ("--agent", "writer", "--store", folder)
+    where = ("--agent", "writer", "--store", place)
     texts = [f"message {number}" for number in range(8)]
     invoke("import", "-", "--session-id", "long", *where, stdin=turn(*texts))
     items = invoke("show", "long", *where, "--json").json["messages"]
@@ -81,8 +81,8 @@ def test_the_last_of_a_long_branch_is_read_in_pieces(last: int, folder: Path, tm
     assert [item["content"] for item in shown] == texts[max(0, 6 - last) : 6]
 
 
-def test_show_is_coloured_on_a_terminal(folder: Path):
-    words = ("show", "road-2", "--store", folder)
+def test_show_is_coloured_on_a_terminal(place: str):
+    words = ("show", "road-2", "--store", place)
     assert "\x1b[1;32muser" in terminal(*words).out
     for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
         plain = terminal(*words, variables={name: value}).out
@@ -93,8 +93,8 @@ def test_show_is_coloured_on_a_terminal(folder: Path):
 PAGER = f"{sys.executable} -c \"import sys; print('PAGED', *sys.stdin.readlines()[-1:])\""
 
 
-def test_what_is_longer_than_the_screen_is_paged(folder: Path):
-    words = ("show", "road-2", "--store", folder)
+def test_what_is_longer_than_the_screen_is_paged(place: str):
+    words = ("show", "road-2", "--store", place)
     paged = {"PAGER": PAGER}
     shown = terminal(*words, lines=4, variables=paged).out
     assert "PAGED   It is long." in shown.replace("\x1b[0m", "")
@@ -113,16 +113,16 @@ def test_what_is_longer_than_the_screen_is_paged(folder: Path):
         assert "It is long." in ran.out
 
 
-def test_a_pager_may_be_left_before_the_end(folder: Path, tmp_path: Path):
-    where = ("--agent", "writer", "--store", folder)
+def test_a_pager_may_be_left_before_the_end(place: str, tmp_path: Path):
+    where = ("--agent", "writer", "--store", place)
     invoke("import", "-", "--session-id", "long", *where, stdin=turn("x " * 200_000, "y"))
     leave = f"{sys.executable} -c pass"
     shown = terminal("show", "long", *where, lines=4, variables={"PAGER": leave})
     assert (shown.code, shown.out) == (0, "")
 
 
-def test_info(folder: Path):
-    known = invoke("info", "road-2", "--store", folder, "--json").json
+def test_info(place: str):
+    known = invoke("info", "road-2", "--store", place, "--json").json
     assert {name: known[name] for name in ("session_id", "message_count", "tags", "owner")} == {
         "session_id": "road-2",
         "message_count": 2,
@@ -130,6 +130,6 @@ def test_info(folder: Path):
         "owner": None,
     }
     assert {"created", "revision", "usage", "metadata", "branches", "forked_from"} <= known.keys()
-    shown = process("info", "road-2", "--store", folder).out
+    shown = process("info", "road-2", "--store", place).out
     assert "tags           lore\n" in shown
     assert "forked_from" not in shown

@@ -29,8 +29,8 @@ def test_a_pipe_gets_the_array(folder: Path):
         ("html", ".html", "<!doctype html>"),
     ],
 )
-def test_every_format(form: str, suffix: str, start: str, folder: Path, tmp_path: Path):
-    words = ("export", "shared", "--agent", "researcher", "--format", form, "--store", folder)
+def test_every_format(form: str, suffix: str, start: str, place: str, tmp_path: Path):
+    words = ("export", "shared", "--agent", "researcher", "--format", form, "--store", place)
     said = invoke(*words).out
     assert said.lower().startswith(start)
     assert "By the road." in said
@@ -40,42 +40,42 @@ def test_every_format(form: str, suffix: str, start: str, folder: Path, tmp_path
     assert not set(shown) & set("\x1b\x07\x9b\u202e\x08")
 
 
-def test_jsonl_has_the_branches(folder: Path):
-    first = invoke("show", "road-1", "--store", folder, "--json").json["messages"][0]["entry_id"]
-    invoke("branch", "road-1", first, "--store", folder)
-    words = ("export", "road-1", "--store", folder, "--format")
+def test_jsonl_has_the_branches(place: str):
+    first = invoke("show", "road-1", "--store", place, "--json").json["messages"][0]["entry_id"]
+    invoke("branch", "road-1", first, "--store", place)
+    words = ("export", "road-1", "--store", place, "--format")
     assert "It is long." in invoke(*words, "jsonl").out
     assert "It is long." not in invoke(*words, "json").out
 
 
-def test_one_pipe_into_the_other(folder: Path):
-    exported = process("export", "road-2", "--store", folder)
+def test_one_pipe_into_the_other(place: str):
+    exported = process("export", "road-2", "--store", place)
     ran = process(
-        *("import", "--agent", "copier", "--session-id", "copy", "--trusted", "--store", folder),
+        *("import", "--agent", "copier", "--session-id", "copy", "--trusted", "--store", place),
         stdin=exported.out.encode(),
     )
     assert (ran.code, ran.out) == (0, "copy\n")
-    assert process("export", "copy", "--store", folder).out == exported.out
+    assert process("export", "copy", "--store", place).out == exported.out
 
 
-def test_a_terminal_gets_a_file(folder: Path, tmp_path: Path):
-    place = tmp_path / "here"
-    place.mkdir()
-    shown = terminal("export", "road-2", "--store", folder, cwd=place)
+def test_a_terminal_gets_a_file(place: str, tmp_path: Path):
+    here = tmp_path / "here"
+    here.mkdir()
+    shown = terminal("export", "road-2", "--store", place, cwd=here)
     assert (shown.code, shown.out) == (0, "road-2.json\n")
-    assert len(json.loads((place / "road-2.json").read_bytes())) == 2
-    assert [path.name for path in place.iterdir()] == ["road-2.json"]
+    assert len(json.loads((here / "road-2.json").read_bytes())) == 2
+    assert [path.name for path in here.iterdir()] == ["road-2.json"]
 
 
-def test_a_terminal_that_asks_for_it_is_not_steered(folder: Path):
-    ran = terminal("export", "shared", "--agent", "researcher", "-o", "-", "--store", folder)
+def test_a_terminal_that_asks_for_it_is_not_steered(place: str):
+    ran = terminal("export", "shared", "--agent", "researcher", "-o", "-", "--store", place)
     assert not set(ran.out) & set("\x1b\x07\x9b\u202e\x08")
     said = json.loads(ran.out)[0]["parts"][1]["content"]
     assert said == f"Where{STEERING} steers?"
 
 
-def test_several_go_to_a_directory(folder: Path, tmp_path: Path):
-    words = ("export", "road-1", "road-2", "road-1", "-o", tmp_path / "out", "--store", folder)
+def test_several_go_to_a_directory(place: str, tmp_path: Path):
+    words = ("export", "road-1", "road-2", "road-1", "-o", tmp_path / "out", "--store", place)
     found = invoke(*words, "--json").json
     assert [one["session_id"] for one in found] == ["road-1", "road-2"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
@@ -88,10 +88,10 @@ def test_several_go_to_a_directory(folder: Path, tmp_path: Path):
     assert mode == 0o666 & ~umask
 
 
-def test_a_file_is_written_over_only_if_the_person_says_so(folder: Path, tmp_path: Path):
+def test_a_file_is_written_over_only_if_the_person_says_so(place: str, tmp_path: Path):
     file = tmp_path / "out.json"
     file.write_text("mine")
-    words = ("export", "road-1", "-o", file, "--store", folder)
+    words = ("export", "road-1", "-o", file, "--store", place)
     assert invoke(*words).code == 1
     assert terminal(*words, answer="n").code == 1
     assert file.read_text() == "mine"
@@ -99,61 +99,61 @@ def test_a_file_is_written_over_only_if_the_person_says_so(folder: Path, tmp_pat
     assert json.loads(file.read_bytes())
 
 
-def test_a_file_that_cannot_be_written_is_one_line(folder: Path, tmp_path: Path):
-    ran = invoke("export", "road-1", "-o", tmp_path / "no" / "out.json", "--store", folder)
+def test_a_file_that_cannot_be_written_is_one_line(place: str, tmp_path: Path):
+    ran = invoke("export", "road-1", "-o", tmp_path / "no" / "out.json", "--store", place)
     assert ran.code == 1
     assert ran.err.count("\n") == 1
 
 
-def test_import_names_sessions_after_files(folder: Path, tmp_path: Path):
+def test_import_names_sessions_after_files(place: str, tmp_path: Path):
     for name in ("one", "two"):
         (tmp_path / f"{name}.json").write_bytes(turn(name, "yes"))
     ran = invoke(
         *("import", tmp_path / "one.json", tmp_path / "two.json"),
-        *("--agent", "poet", "--store", folder),
+        *("--agent", "poet", "--store", place),
     )
     assert ran.out == "one\ntwo\n"
-    assert invoke("info", "two", "--store", folder, "--json").json["agent_id"] == "poet"
+    assert invoke("info", "two", "--store", place, "--json").json["agent_id"] == "poet"
 
 
-def test_one_bad_file_does_not_stop_the_others(folder: Path, tmp_path: Path):
+def test_one_bad_file_does_not_stop_the_others(place: str, tmp_path: Path):
     (tmp_path / "good.json").write_bytes(turn("a", "b"))
     (tmp_path / "bad.json").write_bytes(b"{")
     names = [tmp_path / name for name in ("bad.json", "none.json", "good.json")]
-    ran = invoke("import", *names, "--agent", "poet", "--store", folder, "--json")
+    ran = invoke("import", *names, "--agent", "poet", "--store", place, "--json")
     assert ran.code == 1
     assert [one["status"] for one in ran.json] == ["failed", "failed", "imported"]
     assert all(one.keys() == ran.json[-1].keys() for one in ran.json)
     assert ran.err.count("\n") == 2
-    assert [row[0] for row in invoke("list", "--agent", "poet", "--store", folder).rows] == ["good"]
+    assert [row[0] for row in invoke("list", "--agent", "poet", "--store", place).rows] == ["good"]
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b"\xff"])
-def test_what_is_no_history_is_refused(data: bytes, folder: Path):
-    ran = invoke("import", "-", "--agent", "poet", "--store", folder, stdin=data)
+def test_what_is_no_history_is_refused(data: bytes, place: str):
+    ran = invoke("import", "-", "--agent", "poet", "--store", place, stdin=data)
     assert ran.code == 1
     assert ran.err.count("\n") == 1
 
 
-def test_an_id_that_is_taken(folder: Path):
+def test_an_id_that_is_taken(place: str):
     def again(*options: str):
-        words = ("import", "--session-id", "road-1", "--agent", "researcher", "--store", folder)
+        words = ("import", "--session-id", "road-1", "--agent", "researcher", "--store", place)
         return invoke(*words, *options, stdin=turn("Another way", "Yes."))
 
     assert again().code == 1
     assert again("--on-conflict", "rename").out == "road-1-2\n"
     assert again("--on-conflict", "replace").out == "road-1\n"
-    known = invoke("info", "road-1", "--store", folder, "--json").json
+    known = invoke("info", "road-1", "--store", place, "--json").json
     assert len(known["branches"]) == 1
     assert again("--on-conflict", "error").code == 1
 
 
-def test_progress_is_for_the_terminal_and_results_for_the_pipe(folder: Path, tmp_path: Path):
+def test_progress_is_for_the_terminal_and_results_for_the_pipe(place: str, tmp_path: Path):
     for name in ("one", "two"):
         (tmp_path / f"{name}.json").write_bytes(turn(name, "yes"))
     ours, theirs = pty.openpty()
     done = subprocess.run(
-        [*COMMAND, "import", "one.json", "two.json", "--agent", "poet", "--store", str(folder)],
+        [*COMMAND, "import", "one.json", "two.json", "--agent", "poet", "--store", place],
         stdout=subprocess.PIPE,
         stderr=theirs,
         cwd=tmp_path,
@@ -168,17 +168,17 @@ def test_progress_is_for_the_terminal_and_results_for_the_pipe(folder: Path, tmp
     assert b"Importing" in shown
 
 
-def test_a_name_that_is_no_id_gets_one_made(folder: Path, tmp_path: Path):
+def test_a_name_that_is_no_id_gets_one_made(place: str, tmp_path: Path):
     (tmp_path / "a name.json").write_bytes(turn("a", "b"))
-    ran = invoke("import", tmp_path / "a name.json", "--agent", "poet", "--store", folder)
+    ran = invoke("import", tmp_path / "a name.json", "--agent", "poet", "--store", place)
     assert ran.out.startswith("session_")
 
 
-def test_what_was_imported_before_is_left(folder: Path, tmp_path: Path):
+def test_what_was_imported_before_is_left(place: str, tmp_path: Path):
     file = tmp_path / "road-1.jsonl"
-    assert invoke("export", "road-1", "-o", file, "--store", folder).code == 0
+    assert invoke("export", "road-1", "-o", file, "--store", place).code == 0
     assert file.read_text().startswith("{")
-    words = ("import", file, "--agent", "researcher", "--store", folder)
+    words = ("import", file, "--agent", "researcher", "--store", place)
     again = invoke(*words)
     assert (again.code, again.out) == (0, "")
     assert "1 unchanged" in again.err
@@ -186,9 +186,9 @@ def test_what_was_imported_before_is_left(folder: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.zst"])
-def test_a_whole_store_goes_to_another(kind: str, folder: Path, tmp_path: Path):
+def test_a_whole_store_goes_to_another(kind: str, place: str, tmp_path: Path):
     file, other = tmp_path / f"all.{kind}", tmp_path / "other"
-    done = invoke("export", "--all", "-o", file, "--store", folder, "--json").json
+    done = invoke("export", "--all", "-o", file, "--store", place, "--json").json
     assert done == {"file": str(file), "sessions": 7}
     ran = invoke("import", file, "--trusted", "--store", other)
     assert ran.code == 0
@@ -196,22 +196,22 @@ def test_a_whole_store_goes_to_another(kind: str, folder: Path, tmp_path: Path):
     for options in ((), ("--owner", "alice")):
         before, after = (
             invoke("list", "--all", *options, "--store", store, "--json").json
-            for store in (folder, other)
+            for store in (place, other)
         )
         assert after == before
     assert "7 unchanged" in invoke("import", file, "--trusted", "--store", other).err
-    one = invoke("export", "--all", "--agent", "writer", "-f", kind, "-o", tmp_path, *where(folder))
+    one = invoke("export", "--all", "--agent", "writer", "-f", kind, "-o", tmp_path, *where(place))
     assert (one.code, one.out) == (0, f"{tmp_path}/writer.{kind}\n")
 
 
-def where(folder: Path) -> tuple[str, Path]:
-    return ("--store", folder)
+def where(place: str) -> tuple[str, str]:
+    return ("--store", place)
 
 
-def test_an_archive_goes_through_pipes(folder: Path, tmp_path: Path):
+def test_an_archive_goes_through_pipes(place: str, tmp_path: Path):
     with (tmp_path / "out").open("wb") as out:
         done = subprocess.run(
-            [*COMMAND, "export", "--all", "--store", str(folder)],
+            [*COMMAND, "export", "--all", "--store", place],
             stdout=out,
             stderr=subprocess.PIPE,
             env=environment(),
@@ -224,7 +224,7 @@ def test_an_archive_goes_through_pipes(folder: Path, tmp_path: Path):
     ran = process("import", "--store", tmp_path / "other", stdin=archive)
     assert ran.code == 0
     assert len(ran.out.split()) == 7
-    shown = terminal("export", "--all", "-o", "-", "--store", folder)
+    shown = terminal("export", "--all", "-o", "-", "--store", place)
     assert shown.code == 2
 
 
@@ -238,21 +238,21 @@ def test_an_archive_goes_through_pipes(folder: Path, tmp_path: Path):
         ("export", "--all", "--json"),
     ],
 )
-def test_what_does_not_go_together(words: tuple[str, ...], folder: Path):
-    ran = invoke(*words, "--store", folder)
+def test_what_does_not_go_together(words: tuple[str, ...], place: str):
+    ran = invoke(*words, "--store", place)
     assert (ran.code, ran.out) == (2, "")
 
 
-def test_json_to_a_pipe_is_the_session(folder: Path):
-    ran = invoke("export", "road-2", "--store", folder, "--json")
+def test_json_to_a_pipe_is_the_session(place: str):
+    ran = invoke("export", "road-2", "--store", place, "--json")
     assert ran.code == 0
     assert [message["kind"] for message in ran.json] == ["request", "response"]
 
 
-def test_what_became_of_an_archive_that_is_damaged_further_on(folder: Path, tmp_path: Path):
+def test_what_became_of_an_archive_that_is_damaged_further_on(place: str, tmp_path: Path):
     """What was stored before is told."""
     whole, damaged = tmp_path / "whole.zip", tmp_path / "damaged.zip"
-    invoke("export", "--all", "-o", whole, "--store", folder)
+    invoke("export", "--all", "-o", whole, "--store", place)
     with zipfile.ZipFile(whole) as source, zipfile.ZipFile(damaged, "w") as target:
         names = source.namelist()
         for name in names:
@@ -264,17 +264,17 @@ def test_what_became_of_an_archive_that_is_damaged_further_on(folder: Path, tmp_
     assert names[-2] in ran.json[-1]["error"]
 
 
-def test_conversations_of_another_program(folder: Path):
+def test_conversations_of_another_program(place: str):
     said = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]
     ran = invoke(
-        *("import", "-", "--agent", "poet", "--store", folder), stdin=json.dumps(said).encode()
+        *("import", "-", "--agent", "poet", "--store", place), stdin=json.dumps(said).encode()
     )
     assert ran.code == 0
-    shown = invoke("show", ran.out.strip(), "--store", folder, "--json").json["messages"]
+    shown = invoke("show", ran.out.strip(), "--store", place, "--json").json["messages"]
     assert [item["content"] for item in shown] == ["Hello", "Hi."]
 
 
-def test_a_data_export_in_its_zip(folder: Path, tmp_path: Path):
+def test_a_data_export_in_its_zip(place: str, tmp_path: Path):
     file = tmp_path / "export.zip"
     said = [
         {"uuid": "m1", "sender": "human", "text": "Hello", "created_at": "2026-01-02T03:04:05Z"},
@@ -284,15 +284,15 @@ def test_a_data_export_in_its_zip(folder: Path, tmp_path: Path):
     with zipfile.ZipFile(file, "w") as made:
         made.writestr("conversations.json", json.dumps([one]))
         made.writestr("users.json", "[]")
-    words = ("import", file, "--agent", "poet", "--store", folder)
+    words = ("import", file, "--agent", "poet", "--store", place)
     first = invoke(*words)
     assert first.code == 0
-    assert invoke("info", first.out.strip(), *where(folder), "--json").json["title"] == "A talk"
+    assert invoke("info", first.out.strip(), *where(place), "--json").json["title"] == "A talk"
     assert invoke(*words, "--session-id", "x").code == 2
 
 
 @pytest.mark.parametrize("data", [b"PK\x03\x04 cut off", b"PK", b"\x28\xb5\x2f\xfd", b"\x28\xb5"])
-def test_a_broken_archive_is_one_line(data: bytes, folder: Path):
-    ran = invoke("import", "-", "--store", folder, stdin=data)
+def test_a_broken_archive_is_one_line(data: bytes, place: str):
+    ran = invoke("import", "-", "--store", place, stdin=data)
     assert ran.code == 1
     assert ran.err.count("\n") == 1

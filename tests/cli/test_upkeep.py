@@ -5,15 +5,15 @@ from pathlib import Path
 from .support import invoke, process, terminal
 
 
-def test_nothing_is_wrong(folder: Path):
-    ran = invoke("doctor", "--store", folder)
+def test_nothing_is_wrong(place: str):
+    ran = invoke("doctor", "--store", place)
     assert (ran.code, ran.out) == (0, "Nothing is wrong.\n")
-    assert invoke("doctor", "--store", folder, "--json").json == []
+    assert invoke("doctor", "--store", place, "--json").json == []
 
 
-def test_migrate(folder: Path):
-    assert invoke("migrate", "--store", folder).code == 0
-    assert invoke("migrate", "--store", folder, "--json").json == {"status": "migrated"}
+def test_migrate(place: str):
+    assert invoke("migrate", "--store", place).code == 0
+    assert invoke("migrate", "--store", place, "--json").json == {"status": "migrated"}
 
 
 def test_what_is_wrong_is_explained(folder: Path):

@@ -77,8 +77,8 @@ def check_error(ran: Ran, code: int, *words: str) -> None:
         (("create", "--title", "x" * 201, "--agent", "writer"), "200"),
     ],
 )
-def test_wrong_usage_is_2(words: tuple[str, ...], said: str, folder: Path):
-    check_error(invoke(*words, *(("--store", folder) if words[0] != "no" else ())), 2, said)
+def test_wrong_usage_is_2(words: tuple[str, ...], said: str, place: str):
+    check_error(invoke(*words, *(("--store", place) if words[0] != "no" else ())), 2, said)
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ def test_wrong_usage_is_2(words: tuple[str, ...], said: str, folder: Path):
         (("import", "/nowhere/at-all.json", "--agent", "writer"), "/nowhere/at-all.json"),
     ],
 )
-def test_what_is_not_there_is_1(words: tuple[str, ...], said: str, folder: Path):
-    check_error(invoke(*words, "--store", folder), 1, said)
+def test_what_is_not_there_is_1(words: tuple[str, ...], said: str, place: str):
+    check_error(invoke(*words, "--store", place), 1, said)
 
 
-def test_errors_do_not_steer_the_terminal(folder: Path):
-    ran = invoke("show", "\x1b[31m", "--store", folder)
+def test_errors_do_not_steer_the_terminal(place: str):
+    ran = invoke("show", "\x1b[31m", "--store", place)
     check_error(ran, 2)
     assert "\x1b" not in ran.err
 
@@ -116,14 +116,14 @@ def test_a_database_that_is_none_is_one_line(folder: Path):
     check_error(process("list", "--store", folder), 1)
 
 
-def test_a_reader_that_is_gone_is_no_error(folder: Path):
+def test_a_reader_that_is_gone_is_no_error(place: str):
     """As in `mythline show ID | head -n 1`, with more than a pipe holds."""
     for number in range(40):
-        invoke("create", f"s{number}", "--title", "x" * 200, "--store", folder, "--agent", "other")
+        invoke("create", f"s{number}", "--title", "x" * 200, "--store", place, "--agent", "other")
     read, write = os.pipe()
     os.close(read)
     ran = subprocess.run(
-        [*COMMAND, "list", "--json", "--store", str(folder)],
+        [*COMMAND, "list", "--json", "--store", place],
         stdout=write,
         stderr=subprocess.PIPE,
         env=environment(),
@@ -134,9 +134,9 @@ def test_a_reader_that_is_gone_is_no_error(folder: Path):
     assert (ran.returncode, ran.stderr) == (141, b"")
 
 
-def test_an_interrupted_command_is_130_and_quiet(folder: Path):
+def test_an_interrupted_command_is_130_and_quiet(place: str):
     running = subprocess.Popen(
-        [*COMMAND, "import", "-", "--agent", "writer", "--store", str(folder)],
+        [*COMMAND, "import", "-", "--agent", "writer", "--store", place],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -172,9 +172,9 @@ def _unread(pipe: int) -> int:
 
 
 @pytest.mark.parametrize("words", [("--help",), ("list",), ("show", "draft"), ("search", "road")])
-def test_what_is_read_only_needs_nothing_heavy(words: tuple[str, ...], folder: Path):
+def test_what_is_read_only_needs_nothing_heavy(words: tuple[str, ...], place: str):
     """Pydantic AI takes half a second to import, and rich a tenth."""
-    store = () if words == ("--help",) else ("--store", str(folder))
+    store = () if words == ("--help",) else ("--store", place)
     ran = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "mythline", *words, *store],
         capture_output=True,

@@ -23,8 +23,6 @@ async def findings(database: str, **options: bool) -> list[Finding]:
 async def damage(database: str, statement: str, *values: object) -> None:
     connection = await asyncpg.connect(database)
     try:
-        # Damage is what no key of the schema allows.
-        await connection.execute("SET session_replication_role = replica")
         status = await connection.execute(statement, *values)
         assert not status.endswith(" 0")
     finally:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
+from typing import Protocol
 
 import typer
 
@@ -47,35 +48,47 @@ def interruptible() -> Generator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+class Advance(Protocol):
+    """Moves a bar on by `steps`; `more` are steps that it is known by now to take besides."""
+
+    def __call__(self, steps: int, more: int = 0) -> None:
+        """Move it."""
+        ...
+
+
+def _nowhere(steps: int, more: int = 0) -> None:
+    """Move no bar."""
+
+
 @contextlib.contextmanager
-def progress(what: str, total: int | None) -> Generator[Callable[[int], None]]:
+def progress(what: str, total: int | None) -> Generator[Advance]:
     """A bar on stderr, on a terminal and if there is more than one step; gives how to go on.
 
     Args:
         what: What is done.
-        total: Of how many steps, or `None` if nobody knows.
+        total: Of how many steps, or `None` if nobody knows yet.
     """
     if not sys.stderr.isatty() or (total is not None and total < 2):
-        yield lambda _: None
+        yield _nowhere
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
     from .output import console
 
-    columns = [SpinnerColumn(), TextColumn("{task.description}")]
-    if total is not None:
-        columns += [BarColumn(), MofNCompleteColumn()]
     with Progress(
-        *columns,
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
         console=console(sys.stderr),
         transient=True,
         redirect_stdout=sys.stdout.isatty(),  # lines go above the bar, but never out of a pipe
     ) as bar:
         task = bar.add_task(what, total=total)
 
-        def advance(steps: int) -> None:
+        def advance(steps: int, more: int = 0) -> None:
+            if more:
+                bar.update(task, total=more + (bar.tasks[0].total or 0))
             bar.advance(task, steps)
-            if total is None:
-                bar.update(task, description=f"{what}: {bar.tasks[0].completed:,.0f}")
 
         yield advance

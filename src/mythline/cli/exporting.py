@@ -188,12 +188,12 @@ async def _export_all(place: Place, form: Format | None, output: str, *, yes: bo
     if output == PIPE:
         if sys.stdout.isatty():
             raise InvalidInput("An archive is nothing for a terminal. Name a file with --output.")
-        await _write_archive(pieces, sys.stdout.buffer)
+        await _write_archive(pieces, sys.stdout.buffer, await _total(place))
         return
     path = _archive(output, f"{place.agent or 'mythline'}.{kind}")
     _check_free([path], yes=yes)
     with _written(path) as file:
-        count = await _write_archive(pieces, file)
+        count = await _write_archive(pieces, file, await _total(place))
     if place.as_json:
         print_json({"file": str(path), "sessions": count})
     else:
@@ -207,12 +207,19 @@ def _archive(output: str, name: str) -> Path:
     return path / name if path.is_dir() else path
 
 
+async def _total(place: Place) -> int:
+    """How many sessions there are to export."""
+    owners = await place.store.owners() if place.owner is None else [place.owner]
+    agents = [agent for owner in owners for agent in await place.store.agents(owner)]
+    return sum(a.session_count for a in agents if place.agent in (None, a.agent_id))
+
+
 async def _write_archive(
-    pieces: AsyncIterator[tuple[SessionInfo | None, bytes]], file: IO[bytes]
+    pieces: AsyncIterator[tuple[SessionInfo | None, bytes]], file: IO[bytes], total: int
 ) -> int:
     """Write an archive; how many sessions it has."""
     count = 0
-    with progress("Exporting", None) as advance:
+    with progress("Exporting", total) as advance:
         async for info, piece in pieces:
             file.write(piece)
             if info is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from ..models import to_micros
+from ..opening import is_database
 from ..operations import Search, SearchRole
 from .output import (
     console,
@@ -134,5 +135,6 @@ def _opening(place: Place, hit: SearchHit) -> str:
     words += ["--at", hit.entry_id, "--last", str(AROUND)]
     words += ["--include", "tools"] if hit.role == "tool" else []
     words += [] if place.owner is None else ["--owner", place.owner]
-    words += [] if place.location is None else ["--store", place.location]
+    if place.location is not None and not is_database(place.location):  # may have a password
+        words += ["--store", place.location]
     return plain(shlex.join(words))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ..errors import InvalidInput, MythlineError, SessionExists
-from .asking import interruptible, progress
+from .asking import Advance, interruptible, progress
 from .output import fields_of, note, number, print_json, print_line
 from .place import Place
 from .verbs import verb
@@ -72,7 +73,7 @@ async def import_(
         for name in names:
             try:
                 with _opened(name) as file:
-                    found = _imported(place, file, name, session_id, on_conflict, trusted)
+                    found = _imported(place, file, name, session_id, on_conflict, trusted, advance)
                     await _tell(place, name, found, advance, results)
             except (MythlineError, OSError) as error:
                 if len(names) == 1 and not results:
@@ -107,9 +108,10 @@ async def _imported(
     session_id: str | None,
     on_conflict: Conflict | None,
     trusted: bool,
+    advance: Advance,
 ) -> AsyncGenerator[Imported]:
     """What becomes of each session of a file."""
-    from ..formats.unpacking import is_data_export, is_packed
+    from ..formats.unpacking import Archive, is_data_export, is_packed
 
     packed = is_packed(file.read(2))
     file.seek(0)
@@ -119,9 +121,11 @@ async def _imported(
 
         if session_id is not None or place.agent is not None:
             raise InvalidInput("An archive tells agents and ids: leave --agent and --session-id.")
+        archive = await asyncio.to_thread(Archive, file)
+        advance(0, len(archive.places))
         found = import_archive(
             place.store,
-            file,
+            archive,
             owner=KEEP if place.owner is None else place.owner,
             on_conflict=on_conflict or "skip",
             trusted=trusted,
@@ -169,7 +173,7 @@ async def _tell(
     place: Place,
     name: str,
     found: AsyncGenerator[Imported],
-    advance: Callable[[int], None],
+    advance: Advance,
     results: list[dict[str, Any]],
 ) -> None:
     """Tell of each session of a file, and add it to the results: also if the next one fails."""

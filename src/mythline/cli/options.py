@@ -14,7 +14,7 @@ StoreOption = Annotated[
         "--store",
         envvar="MYTHLINE_STORE",
         metavar="PATH",
-        help="The directory of the sessions.  [default: .mythline]",
+        help="The directory of the sessions, or postgresql://….  [default: .mythline]",
         show_default=False,
     ),
 ]

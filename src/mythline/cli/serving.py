@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -10,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, StoreNotSetUp, StoreUnavailable
 from .options import JsonOption, StoreOption
-from .output import plain, print_json, print_line
+from .output import note, plain, print_json, print_line
 
 
 def serve(
@@ -41,7 +42,7 @@ def serve(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve the page and the HTTP API over a directory of sessions.
+    """Serve the page and the HTTP API over a directory or a database of sessions.
 
     Example: mythline serve --store ./sessions --agent my_agents:researcher
     """
@@ -53,7 +54,7 @@ def serve(
     from granian.constants import Interfaces
     from granian.server import Server
 
-    from ..opening import default_location
+    from ..opening import default_location, is_database
     from ..settings import read_settings
 
     if agent:
@@ -63,15 +64,20 @@ def serve(
         from ..agents.named import import_agents
 
         import_agents(settings.agents)
-    os.environ["MYTHLINE_STORE"] = store or default_location()
+    where = store or default_location()
+    if is_database(where):
+        _hide(where)
+        asyncio.run(_try(where))
+    os.environ["MYTHLINE_STORE"] = where
     if allow_host:
         os.environ["MYTHLINE_ALLOWED_HOSTS"] = ",".join(allow_host)
     shown = f"[{host}]" if ":" in host else host
-    where, url = os.environ["MYTHLINE_STORE"], f"http://{shown}:{port}/"
+    told = "a PostgreSQL database" if is_database(where) else where  # no password
+    url = f"http://{shown}:{port}/"
     if as_json:
-        print_json({"store": where, "url": url})
+        print_json({"store": told, "url": url})
     else:
-        print_line(f"Mythline serves {plain(where)} at {url}")
+        print_line(f"Mythline serves {plain(told)} at {url}")
     sys.stdout.flush()  # who started it may wait for it, in a pipe
     # The process that serves is a fork of this one, and would be deaf to a signal to stop until it
     # has handlers of its own: both would then run for ever.
@@ -89,6 +95,39 @@ def serve(
 def _stop_when_told() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+
+
+def _hide(where: str) -> None:
+    """Begin anew without an address among the words of the command, if its password is there.
+
+    They are to be read by everyone on the machine as long as the process lives.
+    """
+    words = sys.orig_argv[1:]
+    if "@" not in where or not any(where in word for word in words):
+        return
+    left = [word for word in words if where not in word and word != "--store"]
+    os.environ["MYTHLINE_STORE"] = where
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *left])  # noqa: S606
+
+
+async def _try(where: str) -> None:
+    """Open a database once, which makes the schema of an empty one.
+
+    One that can't be reached now may be in a moment: servers wait for that.
+
+    Raises:
+        MythlineError: If waiting won't help.
+    """
+    from ..opening import open_store
+
+    try:
+        async with open_store(where):
+            pass
+    except StoreNotSetUp:
+        raise
+    except StoreUnavailable as error:
+        note(f"mythline: {error}")
 
 
 def _is_loopback(host: str) -> bool:

@@ -84,16 +84,19 @@ def _print_finding(finding: Finding) -> None:
     paper.print(Padding(Text(plain(finding.explanation)), (0, 0, 0, 2), expand=False))
 
 
-@verb()
+@verb(opens=False)
 async def migrate(place: Place) -> None:
     """Bring a store up to date with this version of Mythline.
 
-    Opening a store does it; this does nothing else. A store is brought up to date as a whole,
-    whatever --agent and --owner say.
+    Opening a directory does it. A database is migrated by this alone, unless it is empty; the
+    servers that work with it meanwhile go on. A store is brought up to date as a whole, whatever
+    --agent and --owner say.
 
     Example: mythline migrate --store ./sessions
     """
+    version = await place.store.migrate()
     if place.as_json:
         print_json({"status": "migrated"})
     else:
-        print_line("The store is up to date.")
+        schema = "" if version is None else f" Its schema has version {version}."
+        print_line(f"The store is up to date.{schema}")

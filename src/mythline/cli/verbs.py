@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import sys
@@ -25,6 +26,7 @@ class ReaderGone(Exception):
 def verb(
     *,
     makes: bool = False,
+    opens: bool = True,
     damaged: Callable[[StoreCorrupt, bool], None] | None = None,
 ) -> Callable[[Callable[Concatenate[Place, P], Awaitable[After]]], Callable[..., None]]:
     """A command out of a coroutine function that is given a `Place` and its own parameters.
@@ -33,6 +35,7 @@ def verb(
 
     Args:
         makes: Whether the store is made where none is.
+        opens: Whether it is given an open store.
         damaged: Tells of a damaged database, as JSON or not; without, that is an error.
     """
     shared: dict[str, Any] = {
@@ -51,16 +54,16 @@ def verb(
             bound: Callable[[Place], Awaitable[After]] = functools.partial(function, **given)
 
             async def work() -> After:
-                async with store_at(options["store"], make=makes) as store:
-                    return await bound(
-                        Place(
-                            store,
-                            owner=options["owner"],
-                            agent=options["agent"],
-                            as_json=options["as_json"],
-                            location=options["store"],
-                        )
-                    )
+                store = store_at(options["store"], make=makes)
+                place = Place(
+                    store,
+                    owner=options["owner"],
+                    agent=options["agent"],
+                    as_json=options["as_json"],
+                    location=options["store"],
+                )
+                async with store if opens else contextlib.nullcontext():
+                    return await bound(place)
 
             try:
                 after = asyncio.run(work())

@@ -45,6 +45,10 @@ Connection = sqlite3.Connection
 SQL: Final = queries.load(__package__ or "")
 APPLICATION_ID: Final = 0x4D797468  # "Myth"
 BUSY_TIMEOUT_MS: Final = 60_000
+REMEDY: Final = (
+    "Keep a copy of the folder; moved out of it, the database is built again from the .json files."
+)
+"""What to do about a database that is damaged."""
 PATIENCE_MS: Final = 100
 """How long others' turns wait while readers are waited for."""
 BATCH: Final = 256
@@ -55,13 +59,13 @@ READERS: Final = 4
 def translate(error: Exception) -> StoreError:
     """The typed error for one of the driver's. It names no path and no query."""
     if isinstance(error, UnicodeDecodeError):  # of text in the database, or of SQLite's message
-        return StoreCorrupt()
+        return StoreCorrupt(REMEDY)
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else None
     if primary == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (28, 122):
         return StoreFull()
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StoreCorrupt()
+        return StoreCorrupt(REMEDY)
     if primary == sqlite3.SQLITE_READONLY or getattr(error, "errno", None) in (1, 13, 30):
         return StoreUnavailable("The store can't be written. Make its folder writable.")
     return StoreUnavailable(

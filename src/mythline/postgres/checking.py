@@ -19,7 +19,7 @@ from .. import findings
 from ..errors import StoreCorrupt, StoreUnavailable
 from ..models import Finding, StoredEntry
 from ..queries import migrations
-from . import lines
+from . import lines, schema
 from .connections import Connections, OutcomeUnknown, Row, Transaction
 from .indexing import Indexing
 from .lines import Segment
@@ -145,7 +145,7 @@ async def check(
 async def _missing(connections: Connections) -> list[str]:
     """The tables, indexes and sequences of the schema that aren't there."""
     wanted: dict[str, None] = {}
-    for _, script in migrations(__package__):
+    for _, script in migrations(schema.PACKAGE):
         for verb, name in _NAMES.findall(script):
             if verb == "CREATE":
                 wanted[name] = None

@@ -16,7 +16,15 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from ..errors import InvalidInput, MythlineError, StoreClosed, StoreFull, StoreUnavailable
+from ..errors import (
+    InvalidInput,
+    MythlineError,
+    StoreClosed,
+    StoreCorrupt,
+    StoreFull,
+    StoreNotSetUp,
+    StoreUnavailable,
+)
 
 log = logging.getLogger("mythline")
 
@@ -45,6 +53,8 @@ _GONE: Final = (
     TimeoutError,
 )
 """What is raised when a connection is lost, or leads to the wrong server."""
+_MISREAD: Final = (asyncpg.ClientConfigurationError, ValueError, OverflowError)
+"""What is raised for an address that can't be read."""
 _AGAIN: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
@@ -69,14 +79,16 @@ def translated(error: BaseException) -> MythlineError:
     if isinstance(error, asyncpg.CharacterNotInRepertoireError | UnicodeEncodeError):
         return InvalidInput("PostgreSQL can't keep a NUL or a lone surrogate here. Leave it out.")
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-        return StoreUnavailable("The database refuses the user or password of the store's address.")
+        return StoreNotSetUp("The database refuses the user or password of the store's address.")
     if isinstance(error, asyncpg.InvalidCatalogNameError):
-        return StoreUnavailable("There is no such database. Create it, then try again.")
+        return StoreNotSetUp("There is no such database. Create it, then try again.")
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return StoreUnavailable(
+        return StoreNotSetUp(
             "The database's user may not do this. It needs the right to create a schema once, "
             "and then all rights on the tables in it."
         )
+    if isinstance(error, asyncpg.DataCorruptedError | asyncpg.IndexCorruptedError):
+        return StoreCorrupt("Stop what writes to it, and restore it from a backup.")
     if isinstance(error, asyncpg.QueryCanceledError):
         return StoreUnavailable("The database took too long. Try again in a moment.")
     if isinstance(error, asyncpg.PostgresError) and not isinstance(error, _GONE):
@@ -86,10 +98,23 @@ def translated(error: BaseException) -> MythlineError:
 
 def hosts(dsn: str) -> list[str]:
     """An address with several hosts, `postgresql://…@one:5432,two:5432/…`, as one for each."""
-    parts = urlsplit(dsn)
+    try:
+        parts = urlsplit(dsn)
+    except ValueError as error:
+        raise _misread(error) from None
     user, at, names = parts.netloc.rpartition("@")
     found = [parts._replace(netloc=f"{user}{at}{name}") for name in names.split(",")]
     return [urlunsplit(one) for one in found]
+
+
+def _misread(error: Exception) -> MythlineError:
+    """What callers get for an address that can't be read; nothing of it, as it has a password."""
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return InvalidInput("The store's address has an option that can't be, or can't be read.")
+    return InvalidInput(
+        "The store's address can't be read. It is postgresql://user:password@host:port/database; "
+        "what a password has besides letters, digits and - . _ ~ is percent-encoded in it."
+    )
 
 
 class Transaction:
@@ -196,7 +221,9 @@ class Connections:
         self.check()
         try:
             return await self._connect(**self._options())
-        except (asyncpg.PostgresError, *_GONE, ValueError) as error:
+        except _MISREAD as error:
+            raise _misread(error) from None
+        except (asyncpg.PostgresError, *_GONE) as error:
             raise translated(error) from error
 
     async def _pool(self) -> Any:
@@ -230,11 +257,13 @@ class Connections:
         try:
             pool = await self._pool()
             connection = await pool.acquire(timeout=WAIT)
+        except _MISREAD as error:
+            raise _misread(error) from None
         except TimeoutError as error:
             raise StoreUnavailable(
                 "All connections to the database are in use. Try again in a moment."
             ) from error
-        except (asyncpg.PostgresError, *_GONE, ValueError) as error:
+        except (asyncpg.PostgresError, *_GONE) as error:
             raise translated(error) from error
         try:
             yield connection

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ..errors import StoreTooNew, StoreUnavailable
+from ..errors import StoreNotSetUp, StoreTooNew, StoreUnavailable
 from ..queries import migrations
 from .connections import Connections, OutcomeUnknown, Transaction
 
@@ -29,7 +29,7 @@ async def check(connections: Connections) -> bool:
 
     Raises:
         StoreTooNew: If only newer programs may.
-        StoreUnavailable: If it must be migrated first.
+        StoreNotSetUp: If it must be migrated first.
     """
     found = await version(connections)
     if found is None:
@@ -39,7 +39,7 @@ async def check(connections: Connections) -> bool:
     if oldest > known:
         raise StoreTooNew(there, known)
     if there < known:
-        raise StoreUnavailable(
+        raise StoreNotSetUp(
             f"The store has schema version {there}; this Mythline needs {known}. "
             "Run `mythline migrate`, then start again."
         )

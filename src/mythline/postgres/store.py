@@ -101,12 +101,7 @@ class PostgresStore(Reading):
         self._is_open = True
 
     async def migrate(self) -> int:
-        """Bring the schema up to date, whether or not the store is open; its version then.
-
-        Raises:
-            StoreTooNew: If a newer Mythline migrated it. Nothing was changed.
-            StoreUnavailable: If it can't be reached.
-        """
+        """One transaction; also while the store is open."""
         self._connections.open()
         try:
             return await schema.migrate(self._connections)
