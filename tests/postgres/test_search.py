@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from mythline import open_store, search
 from mythline.operations import Search
 from mythline.postgres import PostgresStore, documents, indexing
 from mythline.postgres import search as searching
-from mythline.search import parse
+from mythline.search import SearchRole, parse
 from mythline.sessions import AgentSessions
 from mythline.store import Store
 from tests.local.support import eventually
 
+BOTH_OR_ONE: tuple[Collection[SearchRole], ...] = ({"user", "assistant"}, {"user"})
 WORDS = ["dragon", "dragons", "fog", "of", "the", "日", "本", "屋", "café", "é", "🐉", "a1", "dra"]
 
 
@@ -98,7 +99,7 @@ async def test_as_the_local_store(
                 for hit in await sessions.search(query, limit=1000, roles=roles)
             )
             for query in queries
-            for roles in (["user", "assistant"], ["user"])
+            for roles in BOTH_OR_ONE
         ]
 
     async with open_store(tmp_path / "store", views=False) as local:

@@ -77,7 +77,9 @@ def words(place: int, texts: Mapping[SearchRole, str]) -> Words:
         at += 1
     size = sum(_size(lexeme, len(positions)) for lexeme, positions in found.items())
     if size + sum(_size(pair, 0) for pair in pairs) > MOST_BYTES:
-        found, pairs, is_whole = {lexeme: [] for lexeme in found}, {}, False
+        found = {lexeme: list[int]() for lexeme in found}
+        pairs.clear()
+        is_whole = False
     kept = list(_fitting(found))
     written = [_written(lexeme, found[lexeme]) for lexeme in kept]
     written += [_written(pair, []) for pair in pairs]
@@ -113,7 +115,7 @@ def expressions(
     query: search.Query, places: Sequence[int], roles: Collection[SearchRole]
 ) -> Expressions:
     """The query in the index's own language; no text at all for one that finds nothing."""
-    asked = [role for role in ROLES if role in roles]
+    asked: list[SearchRole] = [role for role in ROLES if role in roles]
     if not query.terms or not places or not asked:
         return Expressions([], True)
     terms, is_exact = _narrowed(query.terms, len(asked))

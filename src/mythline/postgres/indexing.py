@@ -352,11 +352,12 @@ def _documents(
     texts: list[str] = []
     whole: list[bool] = []
     for row in found:
-        place = spans[row["span"] - 1].place
+        number: int = row["span"]
+        place = spans[number - 1].place
         assert place is not None
         told_of = told(row["entry_id"], row["body"])
         words = documents.words(place, told_of.texts)
-        ords.append(row["span"])
+        ords.append(number)
         places.append(row["place"])
         times.append(told_of.time)
         texts.append(words.text)
