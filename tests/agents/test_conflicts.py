@@ -217,7 +217,7 @@ async def test_another_store_of_the_same_directory_waits_too(room: Room, echo: E
         )
         hold = echo.hold = asyncio.Event()
         slow = asyncio.ensure_future(by_run(agent, "slow", conversation_id=SESSION))
-        await echo.reached.wait()
+        await reached(echo.reached, slow)
         echo.hold = None
         quick = asyncio.ensure_future(way(other, "quick", conversation_id=SESSION))
         await by_run(other, "elsewhere", conversation_id="other")  # which is not held
