@@ -409,15 +409,22 @@ class Store(ABC):
     async def settle(self, key: SessionKey) -> None:
         """Wait until what other programs read of a session is up to date: its view, say."""
 
-    async def hold(self, key: SessionKey) -> Callable[[], None]:
+    async def hold(self, key: SessionKey, *, wait: float | None = None) -> Callable[[], None]:
         """Wait until no other user of this place holds a session, and hold it.
 
         It stops nobody who doesn't ask. Whoever waits may be cancelled. A store that doesn't say
         otherwise knows of no others, and lets everybody hold what they ask for.
 
+        Args:
+            key: The session.
+            wait: Seconds to wait at the most; 0 for a single try, `None` for ever.
+
         Returns:
             What lets go of it, to be called once, from any thread. The end of the process does
             so as well.
+
+        Raises:
+            TimeoutError: If another held it all the while.
 
         Concurrency: who waits is told in no order.
         """

@@ -40,7 +40,7 @@ ROUTES = [
 ]
 """The routes with the id of a session, after it. `exists` answers for any id."""
 
-WORDS = {"latest", "search", "trash", "events"}
+WORDS = {"export", "latest", "search", "trash", "events"}
 """Reserved words that are paths, and so answer for themselves."""
 
 BAD_IDS = [

@@ -115,9 +115,8 @@ async def alone(store: Store, key: SessionKey, wait: float | None) -> AsyncGener
         try:
             await locks.acquire(key, wait)
             stack.callback(locks.release, key)
-            left = None if wait is None else wait - (time.monotonic() - began)
-            async with asyncio.timeout(left):
-                stack.callback(await store.hold(key))
+            left = None if wait is None else max(0.0, wait - (time.monotonic() - began))
+            stack.callback(await store.hold(key, wait=left))
         except TimeoutError:
             raise SessionBusy(key.session_id) from None
         holding = _Holding(locks, key)

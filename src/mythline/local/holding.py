@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
+import math
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -24,17 +26,21 @@ _LONGEST: Final = 0.1
 """Seconds between two tries: a call that waits in the kernel could not be cancelled."""
 
 
-async def hold(directory: Path, key: SessionKey) -> Callable[[], None]:
+async def hold(directory: Path, key: SessionKey, wait: float | None) -> Callable[[], None]:
     """Wait until nobody else holds a session, and hold it; what is returned lets go of it.
 
     Raises:
+        TimeoutError: If another held it for `wait` seconds.
         StoreUnavailable: If the file can't be made.
         StoreFull: If there is no room for it.
     """
     path = directory / _name(key)
+    until = math.inf if wait is None else time.monotonic() + wait
     pause = _SHORTEST
     while (release := _try(path)) is None:
-        await asyncio.sleep(pause)
+        if (left := until - time.monotonic()) <= 0:
+            raise TimeoutError
+        await asyncio.sleep(min(pause, left))
         pause = min(2 * pause, _LONGEST)
     return release
 

@@ -229,7 +229,7 @@ class LocalStore(Reading):
                 self._views.touch(row["n"], 0)
             await asyncio.to_thread(self._views.settle, row["n"])
 
-    async def hold(self, key: SessionKey) -> Callable[[], None]:
+    async def hold(self, key: SessionKey, *, wait: float | None = None) -> Callable[[], None]:
         """A lock on a file in the directory: between processes, and stores of this one."""
         self._check()
-        return await holding.hold(self.path, key)
+        return await holding.hold(self.path, key, wait)

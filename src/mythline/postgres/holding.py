@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -42,16 +44,20 @@ class Holds:
         self._left: dict[str, rows.Place] = {}
         """Leases that were let go of, but perhaps still stand."""
 
-    async def hold(self, key: SessionKey) -> Callable[[], None]:
+    async def hold(self, key: SessionKey, wait: float | None) -> Callable[[], None]:
         """Wait until nobody else holds a session, and hold it; what is returned lets go of it.
 
         Raises:
+            TimeoutError: If another held it for `wait` seconds.
             StoreUnavailable: If the database can't be reached.
         """
         place, token = rows.place_of(key), secrets.token_hex(16)
+        until = math.inf if wait is None else time.monotonic() + wait
         pause = _SHORTEST
         while not await self._try(place, token):
-            await asyncio.sleep(pause)
+            if (left := until - time.monotonic()) <= 0:
+                raise TimeoutError
+            await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST)
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         task = loop.create_task(self._renew(place, token, ended), name="mythline-hold")

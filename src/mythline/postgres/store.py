@@ -203,6 +203,6 @@ class PostgresStore(Reading):
         """Nothing to wait for: there are no views."""
         self._connections.check()
 
-    async def hold(self, key: SessionKey) -> Callable[[], None]:
+    async def hold(self, key: SessionKey, *, wait: float | None = None) -> Callable[[], None]:
         """A lease that every server sees; no connection is kept for it."""
-        return await self._holds.hold(key)
+        return await self._holds.hold(key, wait)
