@@ -3,6 +3,7 @@
 #   PYTHON=python3.13   the interpreter to use; without it the first that works
 #   VENV=.venv          where the environment is kept
 #   ARGS="-k fork -x"   more arguments for pytest or for the benchmarks
+#   CORES=1             processes that run tests side by side; without it one for each core
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -11,6 +12,9 @@
 VENV ?= .venv
 TYPESCRIPT := 7.0.2
 PY := $(VENV)/bin/python
+# What shares a costly fixture stays together. One process shows tests as they run, and takes --pdb.
+CORES ?= logical
+SPREAD := $(if $(filter 1,$(CORES)),,--numprocesses $(CORES) --dist loadscope)
 # Tried by running them: a name on the PATH may be a shim with nothing behind it.
 PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
 
@@ -28,7 +32,7 @@ serve: $(VENV)/.serve ## run the server; STORE=.mythline PORT=8000 HOST=127.0.0.
 
 .PHONY: test
 test: $(VENV)/.test ## run the tests
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest $(SPREAD) $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(VENV)/.test ## run the long batteries
@@ -37,7 +41,7 @@ test-slow: $(VENV)/.test ## run the long batteries
 .PHONY: coverage
 coverage: $(VENV)/.test ## run the tests and report what they do not reach
 	$(PY) -m coverage erase
-	$(PY) -m coverage run -m pytest $(ARGS)
+	$(PY) -m coverage run -m pytest $(SPREAD) $(ARGS)
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
 
