@@ -32,16 +32,20 @@ T = TypeVar("T")
 Row = Any
 """An `asyncpg.Record`: read by column name."""
 
-CONNECT: Final = 10.0
+CONNECT: Final = 8.0
 """Seconds that making a connection may take, all hosts together; each has its share of it."""
 WAIT: Final = 10.0
 """Seconds that a caller waits for a connection of the pool."""
 TIMEOUT: Final = 30.0
 """Seconds that a statement may take."""
+TIMEOUT_REPLICA: Final = 10.0
+"""The same on a replica, before the primary is asked."""
+CANCEL: Final = 5.0
+"""Seconds that the server gets to give up a statement that nobody waits for any more."""
 TRIES: Final = 10
 """How often a transaction is begun anew that the server gave up for the sake of another."""
 
-_GONE: Final = (
+GONE: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -91,7 +95,7 @@ def translated(error: BaseException) -> MythlineError:
         return StoreCorrupt("Stop what writes to it, and restore it from a backup.")
     if isinstance(error, asyncpg.QueryCanceledError):
         return StoreUnavailable("The database took too long. Try again in a moment.")
-    if isinstance(error, asyncpg.PostgresError) and not isinstance(error, _GONE):
+    if isinstance(error, asyncpg.PostgresError) and not isinstance(error, GONE):
         log.error("PostgreSQL refused a statement: %s", error)  # callers aren't told more
     return StoreUnavailable("The database can't be reached or answer now. Try again in a moment.")
 
@@ -120,8 +124,9 @@ def _misread(error: Exception) -> MythlineError:
 class Transaction:
     """An open transaction: statements one after the other, of which all or none take effect."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, seconds: float = TIMEOUT) -> None:
         self._connection = connection
+        self._seconds = seconds
 
     async def rows(self, statement: str, *values: Any) -> list[Row]:
         """The rows that a statement gives."""
@@ -133,7 +138,7 @@ class Transaction:
 
     async def script(self, text: str) -> None:
         """Run several statements that have no values."""
-        await self._connection.execute(text)
+        await self._connection.execute(text, timeout=self._seconds)
 
 
 class Connections:
@@ -144,17 +149,23 @@ class Connections:
         size: Connections of a pool at the most.
         transaction_pooling: Whether a pooler gives a connection of the server for a transaction
             only. Then statements aren't prepared beyond one, and each is a transaction.
-        replica: Whether a server is enough that can only be read from.
+        primary: Of a replica, which only has to be read from: who answers in its place if it can't.
     """
 
     def __init__(
-        self, dsn: str, size: int, *, transaction_pooling: bool = False, replica: bool = False
+        self,
+        dsn: str,
+        size: int,
+        *,
+        transaction_pooling: bool = False,
+        primary: Connections | None = None,
     ) -> None:
         self._hosts = hosts(dsn)
         self._size = size
         self._transaction_pooling = transaction_pooling
-        self._replica = replica
+        self._primary = primary
         self._pools: dict[asyncio.AbstractEventLoop, Any] = {}
+        self._ends: dict[asyncio.AbstractEventLoop, AsyncGenerator[None]] = {}
         self._lock = threading.Lock()
         self._is_open = False
 
@@ -167,14 +178,16 @@ class Connections:
         self._is_open = False
         with self._lock:
             pools, self._pools = self._pools, {}
+            ends, self._ends = self._ends, {}
         here = asyncio.get_running_loop()
         for loop, pool in pools.items():
             if loop is here:
                 try:
                     async with asyncio.timeout(CONNECT):
                         await pool.close()
-                except (TimeoutError, *_GONE):
+                except (TimeoutError, *GONE):
                     pool.terminate()
+                await ends[loop].aclose()
             elif not loop.is_closed():
                 with contextlib.suppress(RuntimeError):
                     loop.call_soon_threadsafe(pool.terminate)
@@ -187,11 +200,11 @@ class Connections:
     def _options(self) -> dict[str, Any]:
         """What connections are made with."""
         options: dict[str, Any] = {
-            "command_timeout": TIMEOUT,
+            "command_timeout": TIMEOUT if self._primary is None else TIMEOUT_REPLICA,
             "connection_class": Connection,
             "max_cached_statement_lifetime": 0,
         }
-        if not self._replica and "target_session_attrs" not in self._hosts[0]:
+        if self._primary is None and "target_session_attrs" not in self._hosts[0]:
             options["target_session_attrs"] = "read-write"
         if self._transaction_pooling:
             options["statement_cache_size"] = 0
@@ -202,16 +215,17 @@ class Connections:
     async def _connect(self, *_: Any, **options: Any) -> Any:
         """A connection to the first host that will do, the last that did before the others."""
         error: Exception | None = None
-        for host in list(self._hosts):
+        known = self._hosts
+        for host in known:
             try:
-                connection: Any = await asyncpg.connect(
-                    host, **options, timeout=CONNECT / len(self._hosts)
+                connection = await _to_the_end(
+                    asyncpg.connect(host, **options, timeout=CONNECT / len(known))
                 )
-            except (asyncpg.PostgresError, *_GONE) as failed:
+            except (asyncpg.PostgresError, *GONE) as failed:
                 error = failed
                 continue
-            self._hosts.remove(host)
-            self._hosts.insert(0, host)
+            # One assignment, since other threads read and write it as well.
+            self._hosts = [host, *(other for other in known if other != host)]
             return connection
         assert error is not None
         raise error
@@ -223,7 +237,7 @@ class Connections:
             return await self._connect(**self._options())
         except _MISREAD as error:
             raise _misread(error) from None
-        except (asyncpg.PostgresError, *_GONE) as error:
+        except (asyncpg.PostgresError, *GONE) as error:
             raise translated(error) from error
 
     async def _pool(self) -> Any:
@@ -233,7 +247,7 @@ class Connections:
         if pool is None:
             with self._lock:
                 for other in [other for other in self._pools if other.is_closed()]:
-                    del self._pools[other]
+                    del self._pools[other], self._ends[other]
                 pool = self._pools.get(loop)
                 if pool is None:
                     pool = asyncpg.create_pool(
@@ -244,6 +258,8 @@ class Connections:
                         **self._options(),
                     )
                     self._pools[loop] = pool
+                    self._ends[loop] = _until_the_loop_ends(pool)
+            await anext(self._ends[loop])
         await pool  # made ready once; connections come when they are needed
         return pool
 
@@ -263,20 +279,23 @@ class Connections:
             raise StoreUnavailable(
                 "All connections to the database are in use. Try again in a moment."
             ) from error
-        except (asyncpg.PostgresError, *_GONE) as error:
+        except (asyncpg.PostgresError, *GONE) as error:
+            self.check()
             raise translated(error) from error
         try:
             yield connection
-        except (asyncpg.ReadOnlySQLTransactionError, TimeoutError):
+        except asyncpg.ReadOnlySQLTransactionError:
             connection.terminate()  # it leads to a server that isn't the primary any more
             await pool.expire_connections()
             raise
-        except _GONE:
+        except GONE:
             await pool.expire_connections()
             raise
         finally:
-            with contextlib.suppress(*_GONE):
-                await pool.release(connection)
+            # A statement that took too long is given up by the server before this goes on, if
+            # the server can be reached: whether it was stored can be read then.
+            with contextlib.suppress(*GONE):
+                await pool.release(connection, timeout=CANCEL)
 
     async def _fetch(self, statement: str, *values: Any) -> list[Row]:
         async with self._acquired() as connection:
@@ -288,18 +307,29 @@ class Connections:
     async def read(self, statement: str, *values: Any) -> list[Row]:
         """The rows that a statement gives that changes nothing; repeated if a connection is lost.
 
+        What a replica can't answer, the primary does.
+
         Raises:
             StoreUnavailable: If the server can't be reached or answer.
         """
+        if self._primary is not None:
+            try:
+                return await self.read_once(statement, *values)
+            except StoreUnavailable as error:
+                log.warning("The replica can't be read, so the primary is: %s", error)
+                return await self._primary.read(statement, *values)
         try:
             return await self._fetch(statement, *values)
-        except _GONE:
-            pass
+        except GONE:
+            return await self.read_once(statement, *values)
         except (asyncpg.PostgresError, UnicodeEncodeError) as error:
             raise translated(error) from error
+
+    async def read_once(self, statement: str, *values: Any) -> list[Row]:
+        """As `read`, but neither repeated nor answered by another."""
         try:
             return await self._fetch(statement, *values)
-        except (asyncpg.PostgresError, *_GONE) as error:
+        except (asyncpg.PostgresError, UnicodeEncodeError, *GONE) as error:
             raise translated(error) from error
 
     async def write(self, statement: str, *values: Any) -> list[Row]:
@@ -320,19 +350,24 @@ class Connections:
                     raise translated(error) from error
             except asyncpg.ReadOnlySQLTransactionError as error:
                 raise translated(error) from error
-            except _GONE as error:
+            except GONE as error:
                 raise OutcomeUnknown from error
             except (asyncpg.PostgresError, UnicodeEncodeError) as error:
                 raise translated(error) from error
         raise AssertionError
 
     async def transact(
-        self, function: Callable[[Transaction], Awaitable[T]], *, lock: int | None = None
+        self,
+        function: Callable[[Transaction], Awaitable[T]],
+        *,
+        lock: int | None = None,
+        seconds: float = TIMEOUT,
     ) -> T:
         """What `function` returns of a transaction, committed.
 
-        With `lock`, nobody else is in a transaction with the same number meanwhile. `function`
-        is called again where the server gave up the transaction for the sake of another.
+        With `lock`, nobody else is in a transaction with the same number meanwhile. It is waited
+        for, and the scripts of `function` may take, `seconds` each. `function` is called
+        again where the server gave up the transaction for the sake of another.
 
         Raises:
             OutcomeUnknown: If the connection was lost.
@@ -343,7 +378,7 @@ class Connections:
         for attempt in range(TRIES):
             try:
                 async with self._acquired() as connection:
-                    return await self._once(connection, begin, function)
+                    return await self._once(connection, begin, function, seconds)
             except asyncpg.IntegrityConstraintViolationError:
                 raise
             except _AGAIN as error:
@@ -351,22 +386,55 @@ class Connections:
                     raise translated(error) from error
             except asyncpg.ReadOnlySQLTransactionError as error:
                 raise translated(error) from error
-            except _GONE as error:
+            except GONE as error:
                 raise OutcomeUnknown from error
             except (asyncpg.PostgresError, UnicodeEncodeError) as error:
                 raise translated(error) from error
         raise AssertionError
 
     async def _once(
-        self, connection: Any, begin: str, function: Callable[[Transaction], Awaitable[T]]
+        self,
+        connection: Any,
+        begin: str,
+        function: Callable[[Transaction], Awaitable[T]],
+        seconds: float,
     ) -> T:
         try:
-            await connection.execute(begin)
-            result = await function(Transaction(connection))
+            await connection.execute(begin, timeout=seconds)
+            result = await function(Transaction(connection, seconds))
         except BaseException:
             if not connection.is_closed():
-                with contextlib.suppress(*_GONE, asyncpg.PostgresError):
+                with contextlib.suppress(*GONE, asyncpg.PostgresError):
                     await connection.execute("ROLLBACK")
             raise
         await connection.execute("COMMIT")
         return result
+
+
+async def _until_the_loop_ends(pool: Any) -> AsyncGenerator[None]:
+    """End the connections of an event loop with it, as of one that `asyncio.run` makes.
+
+    Nobody else could: it ends the generators that are open in it before it is closed.
+    """
+    try:
+        yield
+    finally:
+        pool.terminate()
+
+
+async def _to_the_end(connecting: Any) -> Any:
+    """A connection that is begun is made, also for a caller who goes away; then it is ended.
+
+    A connection that is given up in its first moments has asyncpg leave an error to the event loop.
+    """
+    task = asyncio.ensure_future(connecting)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(_end)
+        raise
+
+
+def _end(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().terminate()

@@ -22,7 +22,7 @@ import asyncpg
 
 from ..errors import InvalidCursor, MythlineError
 from ..models import EventType, SessionEvent, from_micros, now_micros
-from .connections import Connections
+from .connections import GONE, Connections
 from .statements import SQL
 
 CHANNEL: Final = "mythline"
@@ -34,7 +34,7 @@ TOGETHER: Final = 0.1
 
 
 class Events:
-    """Who follows events of one open store, in one event loop.
+    """Who follows events of one open store, in any event loop.
 
     Args:
         connections: Where events are noted.
@@ -44,7 +44,7 @@ class Events:
     def __init__(self, connections: Connections, *, listens: bool) -> None:
         self._connections = connections
         self._listens = listens
-        self._followers: set[asyncio.Event] = set()
+        self._followers: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
         self._listener: asyncio.Task[None] | None = None
         self._notifier: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -81,24 +81,26 @@ class Events:
             await self._connections.read(SQL["notify"])
 
     def _wake(self) -> None:
-        for follower in self._followers:
-            follower.set()
+        for follower, loop in list(self._followers.items()):
+            with contextlib.suppress(RuntimeError):  # a loop that was closed
+                loop.call_soon_threadsafe(follower.set)
 
     @contextlib.contextmanager
     def _following(self) -> Generator[asyncio.Event]:
         """An `asyncio.Event` that is set when there may be something new."""
         follower = asyncio.Event()
-        self._followers.add(follower)
+        loop = self._followers[follower] = asyncio.get_running_loop()
         if self._listens and (self._listener is None or self._listener.done()):
-            loop = asyncio.get_running_loop()
             self._listener = loop.create_task(self._listen(), name="mythline-events")
         try:
             yield follower
         finally:
-            self._followers.discard(follower)
-            if not self._followers and self._listener is not None:
-                self._listener.cancel()
+            del self._followers[follower]
+            listener = self._listener
+            if not self._followers and listener is not None:
                 self._listener = None
+                with contextlib.suppress(RuntimeError):  # a loop that was closed
+                    listener.get_loop().call_soon_threadsafe(listener.cancel)
 
     async def _listen(self) -> None:
         """Wake the followers at each notification, on a connection of its own."""
@@ -114,7 +116,7 @@ class Events:
                 await connection.add_listener(CHANNEL, self._notified)
                 self._wake()
                 await gone.wait()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except (asyncpg.PostgresError, *GONE):
                 await asyncio.sleep(EVERY)
             finally:
                 connection.terminate()
@@ -128,32 +130,35 @@ class Events:
         """Events as `Store.events` says."""
         last = None if after is None else _number(after)
         with self._following() as follower:
-            known, dropped = await self._known()
-            if last is None or not dropped <= last <= known:
+            known, given, dropped = await self._known()
+            if last is None or not dropped <= last <= given:
                 yield _event("ready" if last is None else "reset", known)
                 last = known
             while not self._is_closed:
                 follower.clear()
-                if known > last:
-                    names = owner, last, known, agent_id, AT_ONCE
-                    found = await self._connections.read(SQL["events"], *names)
-                    for row in found:
-                        yield _of(row)
-                    last = found[-1]["n"] if len(found) == AT_ONCE else known
-                    if len(found) == AT_ONCE:
-                        continue
-                if self._is_closed:
-                    return
+                found: list[Any] = []
+                with contextlib.suppress(MythlineError):  # of a moment; then it goes on
+                    known, given, dropped = await self._known()
+                    if known > last >= dropped:
+                        names = owner, last, known, agent_id, AT_ONCE
+                        found = await self._connections.read(SQL["events"], *names)
+                        if len(found) < AT_ONCE:
+                            last = known
+                if not dropped <= last <= given:  # nobody looked for long, or the server lost some
+                    last = known
+                    yield _event("reset", known)
+                for row in found:
+                    last = max(last, row["n"])
+                    yield _of(row)
+                if len(found) == AT_ONCE or self._is_closed:
+                    continue
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(EVERY):
                         await follower.wait()
-                if not self._is_closed:
-                    with contextlib.suppress(MythlineError):  # of a moment; then it goes on
-                        known, _ = await self._known()
 
-    async def _known(self) -> tuple[int, int]:
+    async def _known(self) -> tuple[int, int, int]:
         (row,) = await self._connections.read(SQL["events_known"])
-        return row["known"], row["dropped"]
+        return row["known"], row["given"], row["dropped"]
 
 
 def _setter(event: asyncio.Event) -> Callable[[Any], None]:

@@ -13,7 +13,11 @@ from .texts import storable
 
 FREQUENT: Final = 1000
 """Sessions with a tag from which on they aren't sorted for a page."""
-_TAGS: Final = "t.owner = s.owner AND t.agent_id = s.agent_id AND t.session_id = s.session_id"
+_TAGS: Final = (
+    "t.owner = s.owner AND t.agent_id = s.agent_id AND t.session_id = s.session_id AND t.n = s.n"
+)
+_ONE: Final = f"SELECT * FROM mythline.sessions AS s WHERE {_TAGS} OFFSET 0"  # noqa: S608 - of ours
+"""The session of a tag. By the offset each is looked up: a plan for any tag might read them all."""
 _TITLE: Final = 'lower(coalesce(s.title, s.opening) COLLATE "C")'
 
 
@@ -146,12 +150,12 @@ async def _filters(
         names = values[0], values[1], tag, FREQUENT
         (row,) = await connections.read(SQL["is_frequent"], *names)
         name = named(tag)
-        match = f"{_TAGS} AND t.n = s.n AND t.tag = {name}"
         if row["is_frequent"]:
+            match = f"{_TAGS} AND t.tag = {name}"
             conditions.append(f"EXISTS (SELECT FROM mythline.tags AS t WHERE {match})")
         else:
-            source = f"mythline.tags AS t JOIN mythline.sessions AS s ON {match}"
-            conditions.append("t.owner = $1 AND t.agent_id = $2")
+            source = f"mythline.tags AS t CROSS JOIN LATERAL ({_ONE}) AS s"
+            conditions.append(f"t.owner = $1 AND t.agent_id = $2 AND t.tag = {name}")
     if listing.text is not None:
         text = named(listing.text.replace("\0", "\ufffd").casefold())
         conditions.append(

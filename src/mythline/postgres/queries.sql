@@ -744,6 +744,7 @@ DELETE FROM mythline.leases
 {into_events} SELECT $1, $2, $3, {number}, $4, $5, $6 FROM mythline.event_numbers AS last
 
 -- The event up to which all are known, or will never be: see events.py. Read before the events.
+-- With the last number that was given; it goes back only where a server lost what it had.
 -- name: events_known
 SELECT least(
          (SELECT last_value - (NOT is_called)::integer FROM mythline.event_numbers),
@@ -751,6 +752,7 @@ SELECT least(
            WHERE locktype = 'advisory' AND objsubid = 1 AND classid::bigint >> 16 = {lock_space}
              AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
        ) AS known,
+       (SELECT last_value - (NOT is_called)::integer FROM mythline.event_numbers) AS given,
        (SELECT n FROM mythline.events_dropped) AS dropped
 
 -- name: events

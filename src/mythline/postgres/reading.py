@@ -44,8 +44,11 @@ class Reading(Store):
         """Where what was written is."""
 
     @abstractmethod
-    async def _reader(self) -> Connections:
-        """Where to read what may be read from a replica: all that was written here is there."""
+    async def _reader(self, *, now: bool = False) -> Connections:
+        """Where to read what may be read from a replica: all that was written here is there.
+
+        With `now`, all that anybody wrote until now is.
+        """
 
     async def owners(self) -> Sequence[str | None]:
         """The owners, by jumps of the index."""
@@ -177,7 +180,7 @@ class Reading(Store):
         searching.decode(search.cursor)
         where = rows.owner_of(owner)
         places = await self._indexing.catch_up(where, search.agents)
-        return await searching.page(await self._reader(), where, search, places)
+        return await searching.page(await self._reader(now=True), where, search, places)
 
     async def events(
         self, owner: str | None, agent_id: str | None, *, after: str | None = None

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Final
 
-from ..errors import MythlineError
+from ..errors import MythlineError, StoreClosed
 from .connections import Connections
+
+log = logging.getLogger("mythline")
 
 PATIENCE: Final = 0.5
 """Seconds that a read waits for the replica to catch up, before it asks the primary."""
 PAUSE: Final = 0.02
+FRESH: Final = 1.0
+"""Seconds for which the replica, once it has caught up, is taken to follow."""
+AVOID: Final = 3.0
+"""Seconds for which it isn't asked after it couldn't be, or didn't catch up."""
+HAS: Final = "SELECT coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, true) AS has"
 
 
 class Replica:
@@ -27,29 +35,48 @@ class Replica:
         self._connections = connections
         self._writes = 0
         self._seen = 0
+        self._fresh_until = 0.0
+        self._avoid_until = 0.0
 
     def note_write(self) -> None:
         """Something was written here: reads wait until the replica has it."""
         self._writes += 1
 
-    async def reader(self) -> Connections:
-        """The replica, if it has all that was written here; else the primary."""
-        writes = self._writes
-        if writes == self._seen:
-            return self._connections
-        try:
-            (row,) = await self._primary.read("SELECT pg_current_wal_lsn()::text AS at")
-            until = time.monotonic() + PATIENCE
-            while True:
-                (found,) = await self._connections.read(
-                    "SELECT coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, true) AS has",
-                    row["at"],
-                )
-                if found["has"]:
-                    self._seen = max(self._seen, writes)
-                    return self._connections
-                if time.monotonic() > until:
-                    return self._primary
-                await asyncio.sleep(PAUSE)
-        except MythlineError:
+    async def reader(self, *, now: bool = False) -> Connections:
+        """The replica, if it has all that was written here; else the primary.
+
+        What others wrote it has as well, but for the last seconds. With `now`, also that.
+        """
+        time_now = time.monotonic()
+        if time_now < self._avoid_until:
             return self._primary
+        writes = self._writes
+        if writes == self._seen and not now:
+            if time_now < self._fresh_until:
+                return self._connections
+            self._fresh_until = time_now + FRESH  # others needn't look as well
+        if await self._follows():
+            self._seen = max(self._seen, writes)
+            self._fresh_until = max(self._fresh_until, time_now + FRESH)
+            return self._connections
+        self._avoid_until = time.monotonic() + AVOID
+        return self._primary
+
+    async def _follows(self) -> bool:
+        """Whether the replica has, or gets in a moment, all that is committed now."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                (row,) = await self._primary.read("SELECT pg_current_wal_lsn()::text AS at")
+                while True:
+                    (found,) = await self._connections.read_once(
+                        HAS,
+                        row["at"],
+                    )
+                    if found["has"]:
+                        return True
+                    await asyncio.sleep(PAUSE)
+        except StoreClosed:
+            raise
+        except (MythlineError, TimeoutError) as error:
+            log.warning("The replica can't be read or is behind, so the primary is: %s", error)
+            return False

@@ -11,13 +11,20 @@ from .connections import Connections, OutcomeUnknown, Transaction
 
 LOCK: Final = 0x6D7974686C696E65
 """The advisory lock under which migrations run: «mythline»."""
+TIMEOUT: Final = 3600.0
+"""Seconds that a migration may take, and as many that those of another program may."""
 PACKAGE: Final = "mythline.postgres"
+# By the tables: `to_regclass` may not see what another program made while its lock was waited for.
+_THERE: Final = (
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables "
+    "WHERE schemaname = 'mythline' AND tablename = 'schema') AS there"
+)
 _OLDEST: Final = re.compile(r"^-- Works with programs from version (\d+) on\.$", re.MULTILINE)
 
 
 async def version(connections: Connections) -> tuple[int, int] | None:
     """The version of the schema, and the oldest that a program may know; `None` for none."""
-    found = await connections.read("SELECT to_regclass('mythline.schema') IS NOT NULL AS there")
+    found = await connections.read(_THERE)
     if not found[0]["there"]:
         return None
     (row,) = await connections.read("SELECT version, oldest FROM mythline.schema")
@@ -58,7 +65,7 @@ async def migrate(connections: Connections) -> int:
     async def run(transaction: Transaction) -> int:
         scripts = migrations(PACKAGE)
         known = scripts[-1][0]
-        row = await transaction.row("SELECT to_regclass('mythline.schema') IS NOT NULL AS there")
+        row = await transaction.row(_THERE)
         there, oldest = 0, 0
         if row is not None and row["there"]:
             found = await transaction.row("SELECT version, oldest FROM mythline.schema")
@@ -66,6 +73,7 @@ async def migrate(connections: Connections) -> int:
             there, oldest = found["version"], found["oldest"]
         if oldest > known:
             raise StoreTooNew(there, known)
+        await transaction.script("SET LOCAL statement_timeout = 0")
         for number, script in scripts:
             if number > there:
                 await transaction.script(script)
@@ -78,7 +86,7 @@ async def migrate(connections: Connections) -> int:
         return max(there, known)
 
     try:
-        return await connections.transact(run, lock=LOCK)
+        return await connections.transact(run, lock=LOCK, seconds=TIMEOUT)
     except OutcomeUnknown as error:
         raise StoreUnavailable(
             "The connection to the database was lost while the schema was migrated. Try again."

@@ -64,7 +64,10 @@ class PostgresStore(Reading):
             None
             if replica is None
             else Connections(
-                replica, pool_size, transaction_pooling=transaction_pooling, replica=True
+                replica,
+                pool_size,
+                transaction_pooling=transaction_pooling,
+                primary=self._connections,
             )
         )
         self._replica = None if self._copies is None else Replica(self._connections, self._copies)
@@ -74,8 +77,8 @@ class PostgresStore(Reading):
     def _primary(self) -> Connections:
         return self._connections
 
-    async def _reader(self) -> Connections:
-        return self._connections if self._replica is None else await self._replica.reader()
+    async def _reader(self, *, now: bool = False) -> Connections:
+        return self._connections if self._replica is None else await self._replica.reader(now=now)
 
     def _written(self) -> None:
         self._events.noted()

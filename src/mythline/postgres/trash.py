@@ -36,8 +36,8 @@ AT_CLOSE: Final = 1000
 """How many of them a process purges that was too short to look for them."""
 EVENTS_KEPT: Final = 10_000
 _LOST: Final = (
-    "The connection to the database was lost before it told whether this was deleted. "
-    "Look whether it is there, then repeat the change."
+    "The connection to the database was lost, and it isn't known whether the change was made. "
+    "Look whether the session is there, then repeat the change."
 )
 
 T = TypeVar("T")
@@ -51,11 +51,12 @@ async def delete(connections: Connections, key: SessionKey, expected: Expected) 
     place = rows.place_of(key)
     wanted = expected if isinstance(expected, str) else None
     if expected is not None:
+        now = now_micros()
         try:
-            if await connections.write(SQL["delete"], *place, now_micros(), wanted):
+            if await connections.write(SQL["delete"], *place, now, wanted):
                 return True
         except OutcomeUnknown as error:
-            if await connections.read(SQL["get"], *place, False):
+            if not await _is_deleted(connections, place, now):
                 raise StoreUnavailable(_LOST) from error.__cause__
             return True
     there = await connections.read(SQL["get"], *place, False)
@@ -64,6 +65,17 @@ async def delete(connections: Connections, key: SessionKey, expected: Expected) 
     if there or isinstance(expected, str):
         raise RevisionConflict(key.session_id)
     return False
+
+
+async def _is_deleted(connections: Connections, place: rows.Place, at: int) -> bool:
+    """Whether a session was deleted at that time. One that is still under way is waited for."""
+
+    async def look(transaction: Transaction) -> bool:
+        await transaction.row(SQL["hold"], *place)
+        found = await transaction.rows(SQL["deleted"], *place)
+        return at in [row["deleted"] for row in found]
+
+    return await _once(connections, look)
 
 
 async def purge_now(connections: Connections, key: SessionKey, expected: Expected) -> bool:
@@ -149,11 +161,13 @@ async def restore(connections: Connections, key: SessionKey, session_id: str) ->
     """Take a session out of the trash as `Store.restore` says."""
     place = rows.place_of(key)
     new = place[0], key.agent_id, session_id
+    chosen: list[int] = []
 
     async def run(transaction: Transaction) -> Row:
         found = await transaction.row(SQL["deleted"], *place)
         if found is None:
             raise SessionNotFound(key.session_id)
+        chosen[:] = [found["n"]]
         names = key.agent_id, session_id
         if await transaction.row(SQL["get"], *new, False) or (
             found["shared_id"] and await transaction.row(SQL["id_is_taken"], *names)
@@ -174,13 +188,18 @@ async def restore(connections: Connections, key: SessionKey, session_id: str) ->
     except asyncpg.UniqueViolationError as error:
         raise SessionExists(session_id) from error
     except OutcomeUnknown as error:
-        found = await connections.read(SQL["get"], *new, False)
-        if not found:
+
+        async def look(transaction: Transaction) -> Row | None:
+            await transaction.rows(SQL["deleted"], *place)  # waits for what is still under way
+            return await transaction.row(SQL["hold"], *new)
+
+        found = await _once(connections, look)
+        if found is None or found["n"] not in chosen:
             raise StoreUnavailable(
-                "The connection to the database was lost before the session was restored. "
+                "The connection to the database was lost, and the session isn't restored. "
                 "Repeat the change."
             ) from error.__cause__
-        return rows.details(found[0])
+        return rows.details(found)
 
 
 async def _line_after(

@@ -79,6 +79,10 @@ async def append(connections: Connections, key: SessionKey, append: Append) -> A
         if found:
             (row,) = found
             return AppendResult(append.revision, row["message_count"], tuple(ids), row["before_id"])
+        if repeat is not None:  # somebody sent the same at the same moment, and went on from there
+            repeated = await _repeated(connections, place, repeat, append)
+            if repeated is not None:
+                return repeated
         if not await connections.read(SQL["get"], *place, False):
             raise SessionNotFound(key.session_id)
         raise RevisionConflict(key.session_id)
@@ -206,25 +210,48 @@ async def _create(connections: Connections, key: SessionKey, save: Save) -> None
     await connections.transact(create, lock=_lock(key))
 
 
+class _Vacant(Exception):
+    """Nobody has made the session, nor is about to: another one could be made, and was undone."""
+
+
 async def _read_back_save(
     connections: Connections, key: SessionKey, save: Save, error: OutcomeUnknown
 ) -> None:
     """Return if a save was stored of which the connection was lost.
 
+    The session's row is held first: a transaction that is still under way has it.
+
     Raises:
         StoreUnavailable: If it wasn't, or that can't be told.
     """
+    place = rows.place_of(key)
+    last = [entry.entry_id for entry in save.entries[-1:]]
 
-    async def look(transaction: Transaction) -> str | None:
-        row = await transaction.row(SQL["hold"], *rows.place_of(key))
-        return None if row is None else row["revision"]
+    async def look(transaction: Transaction) -> bool | None:
+        row = await transaction.row(SQL["hold"], *place)
+        if row is not None and row["revision"] == save.revision:
+            return True
+        if last and await transaction.row(SQL["entries_by_id"], *place[:2], last):
+            return True  # and somebody has gone on from it
+        if save.expected is None:
+            if row is None:
+                await transaction.rows(SQL["make"], *new_values(key, save, ())[:-5])
+                raise _Vacant
+            return None
+        is_as_before = row is not None and row["revision"] in rows.before_mark(save.expected)
+        return False if last or is_as_before else None
 
     try:
-        found = await connections.transact(look)
+        try:
+            found = await connections.transact(look)
+        except asyncpg.UniqueViolationError:
+            found = await connections.transact(look)  # it was under way, and is stored now
+        except _Vacant:
+            found = False
     except OutcomeUnknown as again:
         raise StoreUnavailable(_UNKNOWN) from again.__cause__
-    if found != save.revision:
-        raise StoreUnavailable(_LOST) from error.__cause__
+    if not found:
+        raise StoreUnavailable(_UNKNOWN if found is None else _LOST) from error.__cause__
 
 
 # Descriptions
@@ -268,7 +295,10 @@ async def describe(connections: Connections, key: SessionKey, change: Describe) 
     try:
         return await connections.transact(run)
     except OutcomeUnknown as error:
-        found = await connections.read(SQL["get"], *place, False)
-        if found and found[0]["described"] == change.mark:
-            return rows.details(found[0])
-        raise StoreUnavailable(_UNKNOWN) from error.__cause__
+        try:
+            found = await connections.transact(lambda held: held.row(SQL["hold"], *place))
+        except OutcomeUnknown as again:
+            raise StoreUnavailable(_UNKNOWN) from again.__cause__
+        if found is None or found["described"] != change.mark:
+            raise StoreUnavailable(_UNKNOWN) from error.__cause__
+        return rows.details(found)

@@ -14,7 +14,12 @@
 -- Keys start with owner, agent and session, so that tables can be partitioned or distributed by
 -- any of them; the ids of entries are unique for an owner and agent.
 
-CREATE SCHEMA IF NOT EXISTS mythline;
+-- Made before by somebody who may, for a user who may not, it is used as it is.
+DO $$ BEGIN
+  IF to_regnamespace('mythline') IS NULL THEN
+    CREATE SCHEMA mythline;
+  END IF;
+END $$;
 
 -- `oldest`: programs that know the schema up to this version can still work with it.
 CREATE TABLE mythline.schema (
