@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import lists, loads, pages, saves, searches, startup, syncs
+from . import lists, loads, pages, postgres, saves, searches, startup, syncs
 from .material import Options
 from .measure import Check, Figure, Line, Skipped
 
@@ -21,6 +21,7 @@ PARTS = {
     "lists": lists,
     "pages": pages,
     "searches": searches,
+    "postgres": postgres,
     "startup": startup,
 }
 

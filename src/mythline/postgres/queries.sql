@@ -9,27 +9,32 @@
 -- name: get
 SELECT {details} FROM ({found}) AS s
 
--- The session with the messages of its history, or of its last `$5`: for each line the bodies with
--- commas between, in the order of `bases`, and whether one of them is odd.
+-- The session with the messages of its history, or of its last `$5`: rows in any order, each with
+-- up to 32 messages of a line, with commas between, the number in the history of the first place
+-- that they may have, and whether one of them is odd. One row has what else is known of the session.
+-- A long history in one value would be copied again and again on its way; a row for each message
+-- would be many for a driver. The limit is none: it tells the planner that lines aren't long.
 -- name: load
-WITH RECURSIVE s AS ({found}), {part},
-read AS (
-  SELECT part.base, bodies, is_odd FROM s, part, LATERAL (
+WITH RECURSIVE s AS ({found}), {part}
+SELECT {details}, part.base + step.n * 32 AS start, read.bodies, read.is_odd
+  FROM s AS whose CROSS JOIN part
+  LEFT JOIN LATERAL (
+    SELECT n FROM generate_series(
+      greatest(whose.message_count - $5::integer - part.base, 0) / 32, (part.length - 1) / 32
+    ) AS n
+     LIMIT part.length + 1
+  ) AS step ON true
+  LEFT JOIN LATERAL (
     SELECT string_agg(body, ',') AS bodies, bool_or(odd) AS is_odd FROM (
       SELECT body, odd FROM mythline.entries AS e
-       WHERE e.owner = s.owner AND e.agent_id = s.agent_id
+       WHERE e.owner = whose.owner AND e.agent_id = whose.agent_id
          AND e.session_id = part.home AND e.line = part.line AND e.place < part.length
-         AND e.place >= coalesce(s.message_count - $5::integer, 0) - part.base
+         AND e.place >= greatest(whose.message_count - $5::integer - part.base, step.n * 32)
+         AND e.place < step.n * 32 + 32
        ORDER BY e.place
     ) AS those
-  ) AS joined
-   WHERE bodies IS NOT NULL
-)
-SELECT {details},
-       (SELECT array_agg(base) FROM read) AS bases,
-       (SELECT array_agg(bodies) FROM read) AS bodies,
-       (SELECT bool_or(is_odd) FROM read) AS is_odd
-  FROM s
+  ) AS read ON true
+  LEFT JOIN s ON s.line = part.line AND coalesce(step.n = (part.length - 1) / 32, true)
 
 -- A page of a list; what the braces stand for is in lists.py.
 -- name: page
@@ -101,12 +106,12 @@ WITH RECURSIVE s AS (
   SELECT * FROM mythline.sessions
    WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND deleted IS NULL
 ), {part},
-bound AS (
+bound AS MATERIALIZED (
   SELECT CASE WHEN $6::text IS NULL THEN 0 ELSE 1 + {position_6} END AS low,
          CASE WHEN $5::text IS NULL THEN s.message_count ELSE {position_5} END AS high
     FROM s
 ),
-page AS (
+page AS MATERIALIZED (
   SELECT low, high,
          CASE WHEN $4::integer IS NULL OR ($6::text IS NOT NULL AND $5::text IS NULL) THEN low
               ELSE greatest(low, high - $4) END AS first,

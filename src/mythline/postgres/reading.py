@@ -139,12 +139,11 @@ class Reading(Store):
             raise
         if not found:
             return None
-        (row,) = found
-        details = rows.details(row)
-        if row["is_odd"]:
+        details = next(rows.details(row) for row in found if row["session_id"] is not None)
+        if any(row["is_odd"] for row in found):
             return details, None
         parts: list[tuple[int, bytes]] = sorted(
-            zip(row["bases"] or (), row["bodies"] or (), strict=True)
+            (row["start"], row["bodies"]) for row in found if row["bodies"] is not None
         )
         return details, b"[%b]" % b",".join(bodies for _, bodies in parts)
 
