@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Any
 
 import asyncpg
@@ -33,6 +34,7 @@ async def run(options: Options) -> Iterator[Line]:
         large = await database(postgres, "large", options.sessions)
         small = await database(postgres, "small", FEW)
         found += await _sizes(large, options.sessions * LENGTH)
+        found.append(await _indexed(small, FEW * LENGTH))
         found += await _asking(options, large, small)
         found += await _loads(options, small)
         found += await postgres_saves.run(options, large, small)
@@ -63,6 +65,21 @@ async def _sizes(address: str, messages: int) -> list[Line]:
     return [
         Figure("bytes on disk for a message / of it", ours, body, "bytes", ours / body, note=note)
     ]
+
+
+async def _indexed(address: str, messages: int) -> Line:
+    """What the search index of these messages takes: it is made here."""
+    async with connected(address) as connection, PostgresStore(address) as store:
+        await connection.execute("UPDATE mythline.sessions SET unindexed = true")
+        start = perf_counter()
+        await store.sessions(AGENT).search("shadowglen", limit=1)
+        seconds = perf_counter() - start
+        await connection.execute("VACUUM mythline.documents")
+        size = await connection.fetchval(
+            "SELECT pg_total_relation_size('mythline.documents') / $1::float8", messages
+        )
+    note = f"made at {messages / seconds:.0f} messages a second"
+    return Figure("bytes of the search index for a message", size, unit="bytes", note=note)
 
 
 async def _asking(options: Options, large: str, small: str) -> list[Line]:
