@@ -56,9 +56,7 @@ def test_settings_are_known():
         assert ours <= known
     store = OURS["migrate"]["environment"]["MYTHLINE_STORE"]
     database = SERVICES["db"]["environment"]
-    assert store == (
-        f"postgresql://{database['POSTGRES_USER']}@db:5432/{database['POSTGRES_DB']}"
-    )
+    assert store == (f"postgresql://{database['POSTGRES_USER']}@db:5432/{database['POSTGRES_DB']}")
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -105,6 +103,7 @@ def test_the_dockerfile_copies_and_installs_what_there_is():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert set(re.findall(r"\.\[(\w+)\]", text)) <= set(project["optional-dependencies"])
     assert re.search(r"^USER (?!root)", text, re.MULTILINE)
-    assert json.loads(re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)[0])[0] in (
-        project["scripts"]
+    assert (
+        json.loads(re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)[0])[0]
+        in (project["scripts"])
     )
