@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from mythline.settings import Settings
 from tests.http.servers import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -159,6 +160,19 @@ def test_make_has_the_targets_that_the_pages_name():
         for name in re.findall(r"(?:`|\$ )make ([a-z-]+)", page.read_text("utf-8"))
     }
     assert {"serve", "test", "check", "benchmarks"} <= named <= set(made)
+
+
+def test_variables_that_the_pages_name_are_known():
+    code = "".join(
+        path.read_text("utf-8")
+        for folder in ("src", "examples", "tests/postgres")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    known = set(re.findall(r"\bMYTHLINE_[A-Z_]+\b", code))
+    known |= {f"MYTHLINE_{name.upper()}" for name in Settings.model_fields}
+    for page in PAGES:
+        named = set(re.findall(r"\bMYTHLINE_[A-Z_]*[A-Z]\b", page.read_text("utf-8")))
+        assert named <= known, page.name
 
 
 def test_links_lead_somewhere():
