@@ -103,6 +103,7 @@ async def filled(server: Server, name: str, sessions: int) -> str:
             assert loaded is not None
             loaded.messages.extend(history(LENGTH))
             await kinds.save(loaded)
+        await kinds.search("shadowglen")  # so that the index is begun, while there is little
     connection: Any = await asyncpg.connect(server.admin_dsn(name))
     try:
         await connection.execute(_ENTRY_ID)
