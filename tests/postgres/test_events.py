@@ -164,7 +164,7 @@ async def test_who_comes_back_while_others_save_misses_nothing(database, stores)
         await sessions.append("one", turn("first"))
         seen = (await anext(events)).event_id
     # Somebody read the last number before that one was given, and takes its own only now.
-    (lock,) = await connection.fetchrow(
+    lock = await connection.fetchval(
         "SELECT (($1::bigint << 48) | ($2::bigint - 1)) AS lock", 0x4D79, int(seen)
     )
     await connection.execute("BEGIN")
