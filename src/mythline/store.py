@@ -88,6 +88,26 @@ class Save:
     archived: bool = False
     created: int | None = None
 
+    def runs(self) -> list[list[StoredEntry]]:
+        """Its entries in runs, in each of which every entry follows the one before it."""
+        runs: list[list[StoredEntry]] = []
+        for entry in self.entries:
+            if runs and entry.parent_id == runs[-1][-1].entry_id:
+                runs[-1].append(entry)
+            else:
+                runs.append([entry])
+        return runs
+
+    def grows(self, head_id: str | None) -> bool:
+        """Whether a history that ends with `head_id` only gets longer by its entries, if at all."""
+        if not self.entries:
+            return self.head_id == head_id
+        return (
+            len(self.runs()) == 1
+            and self.entries[0].parent_id == head_id
+            and self.head_id == self.entries[-1].entry_id
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Append:

@@ -12,8 +12,9 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, Final
 
-from ..errors import InvalidCursor, MythlineError
-from ..models import EventType, SessionEvent, from_micros, now_micros
+from ..errors import MythlineError
+from ..events import about_itself, number_of, of_row
+from ..models import SessionEvent
 from .database import SQL, Connection, Database
 
 EVERY: Final = 0.25
@@ -79,17 +80,17 @@ class Events:
             lowest, last = self._database.read(_kept)
             now = last
             if after is not None:
-                last = _number(after)
+                last = number_of(after)
             if after is None or not lowest - 1 <= last <= now:
                 last = now
-                yield _event("ready" if after is None else "reset", last)
+                yield about_itself("ready" if after is None else "reset", last)
             while True:
                 listener.clear()
                 found, last = self._database.read(
                     lambda connection, last=last: _since(connection, owner, agent_id, last)
                 )
                 for row in found:
-                    yield _of(row)
+                    yield of_row(row)
                 if found:
                     continue
                 if self._closed.is_set():
@@ -129,31 +130,3 @@ def _since(
     last = _last(connection)
     found = connection.execute(SQL["events"], names).fetchall()
     return found, found[-1]["n"] if len(found) == AT_ONCE else max(last, after)
-
-
-def _number(event_id: str) -> int:
-    if not (event_id.isascii() and event_id.isdigit() and len(event_id) < 19):
-        raise InvalidCursor("Not the id of an event. Listen without one.")
-    return int(event_id)
-
-
-def _event(kind: EventType, number: int) -> SessionEvent:
-    return SessionEvent(
-        event_id=str(number),
-        type=kind,
-        agent_id=None,
-        session_id=None,
-        revision=None,
-        time=from_micros(now_micros()),
-    )
-
-
-def _of(row: Any) -> SessionEvent:
-    return SessionEvent(
-        event_id=str(row["n"]),
-        type=row["type"],
-        agent_id=row["agent_id"],
-        session_id=row["session_id"],
-        revision=row["revision"],
-        time=from_micros(row["time"]),
-    )

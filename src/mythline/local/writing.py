@@ -91,19 +91,12 @@ def save(
             known[identity] = found
         return known[identity]
 
-    runs = _runs(save.entries)
-    for run in runs:
+    for run in save.runs():
         _add_run(connection, run, entry(run[0].parent_id), known)
     head = entry(save.head_id)
     tips = [entry(tip) for tip in save.branches]
-    grew = (
-        len(runs) == 1
-        and save.entries[0].parent_id == row["head_id"]
-        and save.head_id == save.entries[-1].entry_id
-    )
+    grew = save.grows(row["head_id"])
     added = [found.body for found in save.entries] if grew else None
-    if not save.entries and head == row["head"]:
-        added = []
     size = rows.move(
         connection,
         row,
@@ -126,17 +119,6 @@ def save(
             [(number, order, tip) for order, tip in enumerate(tips, 1)],
         )
     return Stored(number, size, _is_awaited(row, size, save.updated, moved=not grew))
-
-
-def _runs(entries: Sequence[StoredEntry]) -> list[list[StoredEntry]]:
-    """`entries` in runs, in each of which every entry follows the one before it."""
-    runs: list[list[StoredEntry]] = []
-    for entry in entries:
-        if runs and entry.parent_id == runs[-1][-1].entry_id:
-            runs[-1].append(entry)
-        else:
-            runs.append([entry])
-    return runs
 
 
 def _add_run(

@@ -20,8 +20,9 @@ from typing import Any, Final
 
 import asyncpg
 
-from ..errors import InvalidCursor, MythlineError
-from ..models import EventType, SessionEvent, from_micros, now_micros
+from ..errors import MythlineError
+from ..events import about_itself, number_of, of_row
+from ..models import SessionEvent
 from .connections import GONE, Connections
 from .statements import SQL
 
@@ -128,11 +129,11 @@ class Events:
         self, owner: str, agent_id: str | None, after: str | None
     ) -> AsyncGenerator[SessionEvent]:
         """Events as `Store.events` says."""
-        last = None if after is None else _number(after)
+        last = None if after is None else number_of(after)
         with self._following() as follower:
             known, given, dropped = await self._known()
             if last is None or not dropped <= last <= given:
-                yield _event("ready" if last is None else "reset", known)
+                yield about_itself("ready" if last is None else "reset", known)
                 last = known
             while not self._is_closed:
                 follower.clear()
@@ -146,10 +147,10 @@ class Events:
                             last = known
                 if not dropped <= last <= given:  # nobody looked for long, or the server lost some
                     last = known
-                    yield _event("reset", known)
+                    yield about_itself("reset", known)
                 for row in found:
                     last = max(last, row["n"])
-                    yield _of(row)
+                    yield of_row(row)
                 if len(found) == AT_ONCE or self._is_closed:
                     continue
                 with contextlib.suppress(TimeoutError):
@@ -176,31 +177,3 @@ async def _ended(task: asyncio.Task[None]) -> bool:
     with contextlib.suppress(asyncio.CancelledError):
         await task
     return True
-
-
-def _number(event_id: str) -> int:
-    if not (event_id.isascii() and event_id.isdigit() and len(event_id) < 19):
-        raise InvalidCursor("Not the id of an event. Listen without one.")
-    return int(event_id)
-
-
-def _event(kind: EventType, number: int) -> SessionEvent:
-    return SessionEvent(
-        event_id=str(number),
-        type=kind,
-        agent_id=None,
-        session_id=None,
-        revision=None,
-        time=from_micros(now_micros()),
-    )
-
-
-def _of(row: Any) -> SessionEvent:
-    return SessionEvent(
-        event_id=str(row["n"]),
-        type=row["type"],
-        agent_id=row["agent_id"],
-        session_id=row["session_id"],
-        revision=row["revision"],
-        time=from_micros(row["time"]),
-    )

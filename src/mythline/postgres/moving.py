@@ -73,7 +73,7 @@ async def save(transaction: Transaction, key: SessionKey, save: Save) -> None:
     for tip in await transaction.rows(SQL["tips"], *session.session):
         session.known[tip["entry_id"]] = lines.point(tip)
     head = session.known[row["head_id"]] = await _head(session)
-    for run in _runs(save.entries):
+    for run in save.runs():
         after = await _point(session, save, run[0].parent_id)
         is_last = run[-1].entry_id == save.head_id
         if is_last and after == head:
@@ -87,7 +87,7 @@ async def save(transaction: Transaction, key: SessionKey, save: Save) -> None:
     end = await _point(session, save, save.head_id)
     tips = [await _point(session, save, tip) for tip in save.branches]
     await _end_with(session, end)
-    grew = not is_new and _grew(save, row)
+    grew = not is_new and save.grows(row["head_id"])
     await _set(session, save, end, added=[e.body for e in save.entries] if grew else None)
     if list(save.branches) != list(row["branches"]):
         await transaction.rows(SQL["drop_branches"], *session.session)
@@ -105,28 +105,6 @@ async def _make(transaction: Transaction, key: SessionKey, save: Save) -> Row:
     row = await transaction.row(SQL["hold"], *rows.place_of(key))
     assert row is not None
     return row
-
-
-def _runs(entries: Sequence[StoredEntry]) -> list[list[StoredEntry]]:
-    """Entries in runs, in each of which every entry follows the one before it."""
-    runs: list[list[StoredEntry]] = []
-    for entry in entries:
-        if runs and entry.parent_id == runs[-1][-1].entry_id:
-            runs[-1].append(entry)
-        else:
-            runs.append([entry])
-    return runs
-
-
-def _grew(save: Save, row: Row) -> bool:
-    """Whether the history is what it was, with the new entries after it if there are any."""
-    if not save.entries:
-        return save.head_id == row["head_id"]
-    return (
-        len(_runs(save.entries)) == 1
-        and save.entries[0].parent_id == row["head_id"]
-        and save.head_id == save.entries[-1].entry_id
-    )
 
 
 async def _head(session: _Session) -> Point:
