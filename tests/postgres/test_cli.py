@@ -21,7 +21,7 @@ from mythline.cli import finding
 from mythline.cli.place import Place
 from mythline.errors import StoreCorrupt
 from mythline.postgres import schema
-from mythline.postgres.connections import translated
+from mythline.postgres.failures import translated
 from tests.cli.support import COMMAND, environment, invoke, process, turn
 from tests.postgres.programs import until
 from tests.postgres.servers import ask

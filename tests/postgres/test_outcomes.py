@@ -15,6 +15,12 @@ from tests.postgres.support import check_whole, texts, turn
 ONE = SessionKey(None, "agent", "one")
 
 
+@pytest.fixture(autouse=True)
+def nothing_beside(monkeypatch):
+    """What is saved isn't indexed meanwhile: what gets lost is what the test says."""
+    monkeypatch.setattr("mythline.postgres.indexing.PAUSE", 3600)
+
+
 @pytest.fixture
 async def store(database, proxy):
     """A store that reaches its database through the proxy."""

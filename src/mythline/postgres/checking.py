@@ -20,7 +20,8 @@ from ..errors import StoreCorrupt, StoreUnavailable
 from ..models import Finding, StoredEntry
 from ..queries import migrations
 from . import lines, schema
-from .connections import Connections, OutcomeUnknown, Row, Transaction
+from .connections import Connections, Row, Transaction
+from .failures import OutcomeUnknown
 from .indexing import Indexing
 from .lines import Segment
 from .statements import SQL

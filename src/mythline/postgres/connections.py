@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: pools, transactions, and what becomes of an error of the driver.
+"""Connections to PostgreSQL: pools, and transactions.
 
 A statement is one round trip. A read that loses its connection is repeated once, on another. A
 write never is: where its outcome is unknown, the caller reads back what is stored.
@@ -16,15 +16,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from ..errors import (
-    InvalidInput,
-    MythlineError,
-    StoreClosed,
-    StoreCorrupt,
-    StoreFull,
-    StoreNotSetUp,
-    StoreUnavailable,
-)
+from ..errors import StoreClosed, StoreUnavailable
+from .failures import AGAIN, GONE, MISREAD, OutcomeUnknown, misread, translated
 
 log = logging.getLogger("mythline")
 
@@ -45,26 +38,6 @@ CANCEL: Final = 5.0
 TRIES: Final = 10
 """How often a transaction is begun anew that the server gave up for the sake of another."""
 
-GONE: Final = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-)
-"""What is raised when a connection is lost, or leads to the wrong server."""
-_MISREAD: Final = (asyncpg.ClientConfigurationError, ValueError, OverflowError)
-"""What is raised for an address that can't be read."""
-_AGAIN: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-
-
-class OutcomeUnknown(Exception):
-    """The connection was lost in the middle of a write; the driver's error is in `__cause__`."""
-
 
 class Connection(asyncpg.Connection):
     """A connection that has no state to be reset: nothing is set, locked or listened to on it."""
@@ -74,51 +47,15 @@ class Connection(asyncpg.Connection):
         return ""
 
 
-def translated(error: BaseException) -> MythlineError:
-    """The error that callers get; it names no host and no statement."""
-    if isinstance(error, MythlineError):
-        return error
-    if isinstance(error, asyncpg.DiskFullError):
-        return StoreFull()
-    if isinstance(error, asyncpg.CharacterNotInRepertoireError | UnicodeEncodeError):
-        return InvalidInput("PostgreSQL can't keep a NUL or a lone surrogate here. Leave it out.")
-    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-        return StoreNotSetUp("The database refuses the user or password of the store's address.")
-    if isinstance(error, asyncpg.InvalidCatalogNameError):
-        return StoreNotSetUp("There is no such database. Create it, then try again.")
-    if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return StoreNotSetUp(
-            "The database's user may not do this. It needs the right to create a schema once, "
-            "and then all rights on the tables in it."
-        )
-    if isinstance(error, asyncpg.DataCorruptedError | asyncpg.IndexCorruptedError):
-        return StoreCorrupt("Stop what writes to it, and restore it from a backup.")
-    if isinstance(error, asyncpg.QueryCanceledError):
-        return StoreUnavailable("The database took too long. Try again in a moment.")
-    if isinstance(error, asyncpg.PostgresError) and not isinstance(error, GONE):
-        log.error("PostgreSQL refused a statement: %s", error)  # callers aren't told more
-    return StoreUnavailable("The database can't be reached or answer now. Try again in a moment.")
-
-
 def hosts(dsn: str) -> list[str]:
     """An address with several hosts, `postgresql://…@one:5432,two:5432/…`, as one for each."""
     try:
         parts = urlsplit(dsn)
     except ValueError as error:
-        raise _misread(error) from None
+        raise misread(error) from None
     user, at, names = parts.netloc.rpartition("@")
     found = [parts._replace(netloc=f"{user}{at}{name}") for name in names.split(",")]
     return [urlunsplit(one) for one in found]
-
-
-def _misread(error: Exception) -> MythlineError:
-    """What callers get for an address that can't be read; nothing of it, as it has a password."""
-    if isinstance(error, asyncpg.ClientConfigurationError):
-        return InvalidInput("The store's address has an option that can't be, or can't be read.")
-    return InvalidInput(
-        "The store's address can't be read. It is postgresql://user:password@host:port/database; "
-        "what a password has besides letters, digits and - . _ ~ is percent-encoded in it."
-    )
 
 
 class Transaction:
@@ -235,8 +172,8 @@ class Connections:
         self.check()
         try:
             return await self._connect(**self._options())
-        except _MISREAD as error:
-            raise _misread(error) from None
+        except MISREAD as error:
+            raise misread(error) from None
         except (asyncpg.PostgresError, *GONE) as error:
             raise translated(error) from error
 
@@ -273,8 +210,8 @@ class Connections:
         try:
             pool = await self._pool()
             connection = await pool.acquire(timeout=WAIT)
-        except _MISREAD as error:
-            raise _misread(error) from None
+        except MISREAD as error:
+            raise misread(error) from None
         except TimeoutError as error:
             raise StoreUnavailable(
                 "All connections to the database are in use. Try again in a moment."
@@ -345,7 +282,7 @@ class Connections:
                 return await self._fetch(statement, *values)
             except asyncpg.IntegrityConstraintViolationError:
                 raise
-            except _AGAIN as error:
+            except AGAIN as error:
                 if attempt + 1 == TRIES:
                     raise translated(error) from error
             except asyncpg.ReadOnlySQLTransactionError as error:
@@ -381,7 +318,7 @@ class Connections:
                     return await self._once(connection, begin, function, seconds)
             except asyncpg.IntegrityConstraintViolationError:
                 raise
-            except _AGAIN as error:
+            except AGAIN as error:
                 if attempt + 1 == TRIES:
                     raise translated(error) from error
             except asyncpg.ReadOnlySQLTransactionError as error:

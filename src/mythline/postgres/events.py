@@ -23,7 +23,8 @@ import asyncpg
 from ..errors import MythlineError
 from ..events import about_itself, number_of, of_row
 from ..models import SessionEvent
-from .connections import GONE, Connections
+from .connections import Connections
+from .failures import GONE
 from .statements import SQL
 
 CHANNEL: Final = "mythline"

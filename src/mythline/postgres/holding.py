@@ -18,7 +18,8 @@ from typing import Final
 from ..errors import MythlineError, StoreUnavailable
 from ..store import SessionKey
 from . import rows
-from .connections import Connections, OutcomeUnknown
+from .connections import Connections
+from .failures import OutcomeUnknown
 from .statements import SQL
 
 log = logging.getLogger("mythline")

@@ -23,7 +23,8 @@ from .. import search
 from ..errors import MythlineError, StoreUnavailable
 from ..texts import told
 from . import documents
-from .connections import Connections, OutcomeUnknown, Row, Transaction
+from .connections import Connections, Row, Transaction
+from .failures import OutcomeUnknown
 from .search import Places
 from .statements import SQL
 from .texts import storable

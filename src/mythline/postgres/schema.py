@@ -7,7 +7,8 @@ from typing import Final
 
 from ..errors import StoreNotSetUp, StoreTooNew, StoreUnavailable
 from ..queries import migrations
-from .connections import Connections, OutcomeUnknown, Transaction
+from .connections import Connections, Transaction
+from .failures import OutcomeUnknown
 
 LOCK: Final = 0x6D7974686C696E65
 """The advisory lock under which migrations run: «mythline»."""

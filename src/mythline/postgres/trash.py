@@ -21,7 +21,8 @@ from ..models import SessionDetails, now_micros
 from ..operations import ANY, Expected
 from ..store import SessionKey
 from . import rows
-from .connections import Connections, OutcomeUnknown, Row, Transaction
+from .connections import Connections, Row, Transaction
+from .failures import OutcomeUnknown
 from .statements import SQL
 
 log = logging.getLogger("mythline")

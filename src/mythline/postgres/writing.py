@@ -19,7 +19,8 @@ from ..models import SessionDetails, now_micros
 from ..operations import ANY, KEEP, Describe
 from ..store import Append, AppendResult, Save, SessionKey
 from . import moving, rows
-from .connections import Connections, OutcomeUnknown, Transaction
+from .connections import Connections, Transaction
+from .failures import OutcomeUnknown
 from .statements import SQL
 from .texts import escaped, shown
 from .values import batch, new_values
