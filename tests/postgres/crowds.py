@@ -6,6 +6,9 @@ from typing import Any
 
 import asyncpg
 
+from mythline import search
+from mythline.postgres import PostgresStore
+
 SESSIONS = 6000
 
 _FILL = """
@@ -24,8 +27,8 @@ WITH s AS (
     FROM generate_series(0, $3::integer - 1) AS i
   RETURNING owner, agent_id, session_id, line, n, tags, head_id
 ), started AS (
-  INSERT INTO mythline.lines (owner, agent_id, session_id, line)
-  SELECT owner, agent_id, session_id, line FROM s
+  INSERT INTO mythline.lines (owner, agent_id, session_id, line, indexed)
+  SELECT owner, agent_id, session_id, line, 2 FROM s
 ), tagged AS (
   INSERT INTO mythline.tags (owner, agent_id, session_id, n, tag)
   SELECT owner, agent_id, session_id, n, tags::jsonb ->> 0 FROM s WHERE tags <> '[]'
@@ -52,7 +55,11 @@ SELECT owner, agent_id, session_id, line, place, false, 100 * (place + 1),
 
 
 async def fill(dsn: str) -> None:
-    """`SESSIONS` each of two owners and none, and some of other agents; statistics are made."""
+    """An empty database: `SESSIONS` each of two owners and none, and some of other agents.
+
+    All are in the search index, so that nothing is done beside the tests; statistics are made.
+    """
+    await PostgresStore(dsn).migrate()
     connection: asyncpg.Connection[Any] = await asyncpg.connect(dsn)
     try:
         for owner in ("", "alice", "bob"):
@@ -64,6 +71,7 @@ async def fill(dsn: str) -> None:
             "SELECT owner, agent_id, session_id, line, place, 0, true, "
             "to_tsvector('simple', 'word' || line % 500) FROM mythline.entries"
         )
+        await connection.execute("UPDATE mythline.search_state SET version = $1", search.VERSION)
         await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()

@@ -122,11 +122,7 @@ def crowd(databases, postgres_server):
     name = databases.take()
     dsn = postgres_server.dsn(name)
 
-    async def make() -> None:
-        async with PostgresStore(dsn):
-            await fill(dsn)
-
-    asyncio.run(make())
+    asyncio.run(fill(dsn))
     yield dsn
     databases.give_back(name)
 
