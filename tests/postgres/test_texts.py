@@ -13,8 +13,9 @@ def test_kept(text):
     assert shown(text) is text
 
 
-@pytest.mark.parametrize("bad", ["\0", "\ud800", "\udbff", "\udc00", "\udfff"])
+@pytest.mark.parametrize("code", [0, 0xD800, 0xDBFF, 0xDC00, 0xDFFF])
 @pytest.mark.parametrize("text", ["plain{}", "{}é", "é{}🎲"])
-def test_not_kept(text, bad):
+def test_not_kept(text, code):
+    bad = chr(code)
     assert not storable(text.format(bad))
     assert shown(text.format(bad)) == text.format("\ufffd")
