@@ -32,6 +32,7 @@ async def run(options: Options, large: str, small: str) -> list[Line]:
     await connection.close()
     return [
         await _alone(options, large, "", 1.5),
+        await _alone(options, large, " between BEGIN and COMMIT", 1.5, block=True),
         await _alone(options, large + NO_WAIT, ", no wait for the disk", None),
         await _by_size(options, large, small),
         *[await _clients(options, large, number, "") for number in CLIENTS],
@@ -39,16 +40,30 @@ async def run(options: Options, large: str, small: str) -> list[Line]:
     ]
 
 
-async def _alone(options: Options, address: str, where: str, bound: float | None) -> Line:
+async def _alone(
+    options: Options, address: str, where: str, bound: float | None, *, block: bool = False
+) -> Line:
+    """One save after the other, against one INSERT after the other.
+
+    Each INSERT is a transaction by itself; with `block`, by `connection.transaction()`.
+    """
     turns = Turns()
     connection: Any = await asyncpg.connect(address)
+
+    async def insert() -> None:
+        if not block:
+            await connection.execute(INSERT, turns.body())
+            return
+        async with connection.transaction():
+            await connection.execute(INSERT, turns.body())
+
     async with PostgresStore(address) as store:
         short = Short(store.sessions(AGENT), f"alone{len(where)}", turns)
         try:
             return await compare(
                 f"save a turn / bare INSERT{where}",
                 short.save,
-                lambda: connection.execute(INSERT, turns.body()),
+                insert,
                 rounds=options.rounds(1500),
                 before=short.prepare,
                 bound=bound,
