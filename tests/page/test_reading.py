@@ -222,7 +222,7 @@ def test_a_search_by_keyboard_opens_at_the_hit(look: Look):
     page.get_by_role("combobox", name="Search in titles").wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("combobox", name="Search in titles").wait_for(state="detached")
-    assert "find=" not in page.url
+    page.wait_for_url(lambda url: "find=" not in url)
 
 
 def test_a_search_finds_words_that_are_still_typed_and_enter_need_not_wait(look: Look):
