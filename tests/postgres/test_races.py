@@ -207,6 +207,30 @@ async def test_forks_while_the_source_is_purged(database, stores):
     assert ask(database, "SELECT count(*) FROM mythline.lines") == [(0,)]
 
 
+async def test_appends_while_forks_are_purged(database, stores):
+    sessions, other = stores[0].sessions("agent"), stores[1].sessions("agent")
+    await sessions.create("one")
+    stored: list[str] = []
+    done = asyncio.Event()
+
+    async def append() -> None:
+        while not done.is_set():
+            text = f"turn {len(stored) // 2}"
+            await other.append("one", turn(text))
+            stored.extend([text, f"{text}!"])
+
+    appending = asyncio.create_task(append())
+    try:
+        for _ in range(60):
+            await sessions.fork_at("one", new_session_id="fork")
+            await stores[2].delete(SessionKey(None, "agent", "fork"), permanent=True)
+    finally:
+        done.set()
+        await appending
+    assert await texts(sessions, "one") == stored
+    check_whole(database)
+
+
 async def test_of_many_deletes_one_does(database, stores):
     sessions = stores[0].sessions("agent")
     for number in range(15):

@@ -475,23 +475,28 @@ DELETE FROM mythline.sessions WHERE owner = $1 AND agent_id = $2 AND session_id 
 SELECT follows_home, follows_line FROM mythline.lines
  WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND line = $4 FOR UPDATE
 
--- The last place of a line that a session (deleted ones count: they can be restored), a branch or
--- another line needs; -1 if only the line itself is needed.
--- name: last_needed
-SELECT max(needed) AS needed FROM (
-  SELECT length - 1 AS needed FROM mythline.sessions
+-- Of a line, the entries after the last that a session (deleted ones count: they can be restored), a
+-- branch or another line needs; which that is: -1 if only the line itself is needed, NULL if nothing
+-- is. One statement, which sees what is needed and what is there at the same moment: a session that
+-- goes on in its line doesn't wait for who holds it.
+-- name: drop_unneeded
+WITH last AS MATERIALIZED (
+  SELECT max(needed) AS needed FROM (
+    SELECT length - 1 AS needed FROM mythline.sessions
+     WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND line = $4
+    UNION ALL
+    SELECT max(place) FROM mythline.branches
+     WHERE owner = $1 AND agent_id = $2 AND home = $3 AND line = $4
+    UNION ALL
+    SELECT max(follows_place) FROM mythline.lines
+     WHERE owner = $1 AND agent_id = $2 AND follows_home = $3 AND follows_line = $4
+  ) AS each
+), gone AS (
+  DELETE FROM mythline.entries
    WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND line = $4
-  UNION ALL
-  SELECT max(place) FROM mythline.branches
-   WHERE owner = $1 AND agent_id = $2 AND home = $3 AND line = $4
-  UNION ALL
-  SELECT max(follows_place) FROM mythline.lines
-   WHERE owner = $1 AND agent_id = $2 AND follows_home = $3 AND follows_line = $4
-) AS each
-
--- name: drop_entries
-DELETE FROM mythline.entries
- WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND line = $4 AND place > $5
+     AND place > (SELECT coalesce(needed, -1) FROM last)
+)
+SELECT needed FROM last
 
 -- name: drop_line
 DELETE FROM mythline.lines WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND line = $4

@@ -120,10 +120,8 @@ async def purge(
         held = await transaction.row(SQL["hold_line_alone"], *line)
         if held is None:
             continue
-        found = await transaction.row(SQL["last_needed"], *line)
-        needed = None if found is None else found["needed"]
-        await transaction.rows(SQL["drop_entries"], *line, -1 if needed is None else needed)
-        if needed is None:
+        found = await transaction.row(SQL["drop_unneeded"], *line)
+        if found is None or found["needed"] is None:
             await transaction.rows(SQL["drop_line"], *line)
             if held["follows_line"] is not None:
                 waiting.append((held["follows_home"], held["follows_line"]))
