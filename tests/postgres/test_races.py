@@ -174,9 +174,9 @@ async def test_the_same_idempotency_key_at_once(database, stores):
     check_whole(database)
 
 
-async def forked(sessions: Any, source: str, fork: str) -> str:
+async def forked(sessions: Any, source: str, fork: str, **scopes: str) -> str:
     try:
-        await sessions.fork(source, new_conversation_id=fork)
+        await sessions.fork(source, new_conversation_id=fork, **scopes)
     except (UserError, ConversationConflict, RevisionConflict):
         return "refused"
     return "made"
@@ -205,6 +205,35 @@ async def test_forks_while_the_source_is_purged(database, stores):
     assert await sessions.delete_all(permanent=True) == made["made"]
     assert ask(database, "SELECT count(*) FROM mythline.entries") == [(0,)]
     assert ask(database, "SELECT count(*) FROM mythline.lines") == [(0,)]
+
+
+_OTHERS = [("one", "bob"), ("two", "bob"), ("three", "carol")]
+
+
+async def test_forks_for_other_owners_at_once(database, stores):
+    alice = stores[0].sessions("agent", owner="alice")
+    for number in range(12):
+        source = f"source-{number}"
+        await alice.create(source)
+        await alice.append(source, turn("shared"))
+        forks = [(f"{name}-{number}", scope) for name, scope in _OTHERS]
+        purges = [stores[3].sessions("agent", owner="alice").purge] * (number % 2)
+
+        made = await asyncio.gather(
+            *[
+                forked(store.sessions("agent"), source, fork, scope=scope, source_scope="alice")
+                for store, (fork, scope) in zip(stores, forks, strict=False)
+            ],
+            *[purge(source) for purge in purges],
+        )
+        for (fork, scope), outcome in zip(forks, made, strict=False):
+            theirs = stores[0].sessions("agent", owner=scope)
+            if outcome == "made":
+                assert await texts(theirs, fork) == ["shared", "shared!"]
+            else:
+                assert purges
+                assert not await theirs.exists(fork)
+    check_whole(database)
 
 
 async def test_appends_while_forks_are_purged(database, stores):

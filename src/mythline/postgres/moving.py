@@ -160,21 +160,29 @@ async def _copied(session: _Session, owner: str, point: Point) -> Point:
 
     Owners share no row, so that one can be moved or removed without another. What this one has
     of it already, by an earlier copy, is not copied again.
+
+    Raises:
+        RevisionConflict: If it was purged in between.
     """
     assert point.spot is not None
     here, agent_id, _ = session.place
+    conflict = RevisionConflict(session.key.session_id)
+    await session.transaction.rows(SQL["hold_copies"], here, agent_id)
     there = owner, agent_id, *point.spot
     common = await session.transaction.row(SQL["common"], *there, here)
     after = START if common is None else lines.point(common)
     if after.spot is not None and not await _holds(session, after):
-        raise RevisionConflict(session.key.session_id)
+        raise conflict
     if after.count == point.count:
         return after
     line = await session.start_line(after)
-    await session.transaction.rows(
+    number = point.count - after.count
+    found = await session.transaction.row(
         SQL["copy_entries"], *session.place, owner, *point.spot, line, after.count
     )
-    last = Spot(session.place[2], line, point.count - after.count - 1)
+    if found is None or found["copied"] != number:
+        raise conflict
+    last = Spot(session.place[2], line, number - 1)
     return Point(last, point.entry_id, point.count, point.total)
 
 

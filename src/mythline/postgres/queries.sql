@@ -330,8 +330,12 @@ SELECT $1, $2, $3, $4, $5::integer + e.ord - 1, e.odd, e.total, e.entry_id, e.bo
   FROM unnest($6::text[], $7::bytea[], $8::boolean[], $9::bigint[]) WITH ORDINALITY
        AS e (entry_id, body, odd, total, ord)
 
+-- Nobody else copies entries for this owner and agent before the end of the transaction.
+-- name: hold_copies
+SELECT pg_advisory_xact_lock(hashtext($1), hashtext($2))
+
 -- The entries that lead to one of another owner (`$4`, `$5` home, `$6` line, `$7` place), copied to
--- a line (`$8`) of a session, from the `$9`th on.
+-- a line (`$8`) of a session, from the `$9`th on; how many they were.
 -- name: copy_entries
 WITH RECURSIVE part AS (
   SELECT l.session_id AS home, l.line, $7::integer + 1 AS length, l.base,
@@ -344,12 +348,16 @@ WITH RECURSIVE part AS (
     FROM part JOIN mythline.lines AS l
       ON l.owner = $4 AND l.agent_id = $2
      AND l.session_id = part.follows_home AND l.line = part.follows_line
+), copied AS (
+  INSERT INTO mythline.entries
+         (owner, agent_id, session_id, line, place, odd, total, entry_id, body)
+  SELECT $1, $2, $3, $8, part.base + e.place - $9::integer, e.odd, e.total, e.entry_id, e.body
+    FROM part JOIN mythline.entries AS e
+      ON e.owner = $4 AND e.agent_id = $2 AND e.session_id = part.home AND e.line = part.line
+     AND e.place < part.length AND part.base + e.place >= $9::integer
+  RETURNING place
 )
-INSERT INTO mythline.entries (owner, agent_id, session_id, line, place, odd, total, entry_id, body)
-SELECT $1, $2, $3, $8, part.base + e.place - $9::integer, e.odd, e.total, e.entry_id, e.body
-  FROM part JOIN mythline.entries AS e
-    ON e.owner = $4 AND e.agent_id = $2 AND e.session_id = part.home AND e.line = part.line
-   AND e.place < part.length AND part.base + e.place >= $9::integer
+SELECT count(*) AS copied FROM copied
 
 -- Of the entries that lead to one of another owner (`$1`, agent `$2`, `$3` home, `$4` line, `$5`
 -- place), the last that owner `$6` has as well.
