@@ -77,6 +77,13 @@ def check_described(fields: Mapping[str, Any]) -> dict[str, Any]:
     return described
 
 
+def looked_for(text: str | None) -> str | None:
+    """A text to look for, with U+FFFD for half of a surrogate pair, which no store can keep."""
+    if text is None:
+        return None
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def _one_line(text: object, most: int, wrong: str) -> str:
     if not isinstance(text, str):
         raise InvalidInput(wrong)

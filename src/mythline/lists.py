@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import get_args
 
 from . import search
-from .bounds import MAX_LIMIT, check_known, check_limit
+from .bounds import MAX_LIMIT, check_known, check_limit, looked_for
 from .conversations import StoredConversations
 from .models import SearchPage, SessionEvent, SessionInfo, SessionPage, to_micros
 from .operations import Listing, Order, Search, SearchRole
@@ -50,8 +50,8 @@ class Lists(StoredConversations):
             cursor=cursor,
             order=order,
             archived=archived,
-            tag=tag,
-            text=text or None,
+            tag=looked_for(tag),
+            text=looked_for(text or None),
             pinned_first=pinned_first,
         )
         return await self.store.list(self.owner, self.agent_id, listing)
@@ -60,7 +60,9 @@ class Lists(StoredConversations):
         self, *, archived: bool | None = False, tag: str | None = None, text: str | None = None
     ) -> int:
         """How many sessions a list with these arguments has on all its pages."""
-        listing = Listing(limit=1, archived=archived, tag=tag, text=text or None)
+        listing = Listing(
+            limit=1, archived=archived, tag=looked_for(tag), text=looked_for(text or None)
+        )
         return await self.store.count(self.owner, self.agent_id, listing)
 
     async def latest(self) -> SessionInfo | None:
@@ -107,7 +109,7 @@ class Lists(StoredConversations):
             agents=(self.agent_id,),
             since=None if since is None else to_micros(since),
             until=None if until is None else to_micros(until),
-            tag=tag,
+            tag=looked_for(tag),
             archived=archived,
         )
         return await self.store.search(self.owner, asked)

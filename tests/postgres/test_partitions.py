@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
 
+from mythline.errors import EntryExists, SessionExists
 from mythline.messages import dump
+from mythline.operations import ANY
 from mythline.postgres import PostgresStore, schema
+from mythline.store import Append, Save, SessionKey
 from mythline.testing.samples import turn
 from tests.postgres.servers import ask
 
@@ -76,8 +80,42 @@ async def test_everything_works_over_partitions(database, monkeypatch, key):
             assert again is not None
             assert dump(again.messages)[:2] == dump(conversation.messages)[:2]
             assert (await sessions.info("again")).message_count == 2
+            await _refuses_twice_the_same(store, owner)
     rows = ask(
         database,
         "SELECT tableoid::regclass::text, count(*) FROM mythline.entries GROUP BY 1",
     )
     assert 1 < len(rows) <= PARTITIONS
+
+
+async def _refuses_twice_the_same(store: PostgresStore, owner: str | None) -> None:
+    """What is refused is told rightly, though a partition's constraints have other names."""
+    sessions = store.sessions("guide", owner=owner)
+    sent = turn("At the same moment.")
+    both = await asyncio.gather(
+        *[sessions.append("tour-0", sent, idempotency_key="both") for _ in range(4)]
+    )
+    assert len({each.revision for each in both}) == 1
+    key = SessionKey(owner, "guide", "tour-0")
+    page = await store.history(key)
+    assert page is not None
+    with pytest.raises(SessionExists):
+        await sessions.create("tour-0")
+    twice = Append(
+        revision="another",
+        expected=ANY,
+        entry_ids=[page.entries[-1].entry_id],
+        bodies=[page.entries[-1].body],
+        updated=0,
+    )
+    with pytest.raises(EntryExists):
+        await store.append(key, twice)
+    again = Save(
+        revision="another",
+        expected=page.revision,
+        head_id=page.entries[0].entry_id,
+        entries=page.entries[:1],
+        updated=0,
+    )
+    with pytest.raises(EntryExists):
+        await store.save(key, again)

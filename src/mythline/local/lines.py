@@ -58,7 +58,10 @@ def position(connection: Connection, head: int, entry: int) -> int | None:
 
 def number(connection: Connection, entry_id: str) -> int | None:
     """The number of the entry with this id."""
-    row = connection.execute(SQL["entry_number"], (entry_id,)).fetchone()
+    try:
+        row = connection.execute(SQL["entry_number"], (entry_id,)).fetchone()
+    except UnicodeEncodeError:  # half of a surrogate pair, which is in no id
+        return None
     return row[0] if row else None
 
 

@@ -45,7 +45,9 @@ def translated(error: BaseException) -> MythlineError:
         return error
     if isinstance(error, asyncpg.DiskFullError):
         return StoreFull()
-    if isinstance(error, asyncpg.CharacterNotInRepertoireError | UnicodeEncodeError):
+    if isinstance(error, asyncpg.CharacterNotInRepertoireError | UnicodeEncodeError) or (
+        isinstance(error, asyncpg.DataError) and isinstance(error.__cause__, UnicodeEncodeError)
+    ):
         return InvalidInput("PostgreSQL can't keep a NUL or a lone surrogate here. Leave it out.")
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
         return StoreNotSetUp("The database refuses the user or password of the store's address.")

@@ -9,7 +9,7 @@ from ..keysets import END
 from ..operations import Listing
 from .connections import Connections, Row
 from .statements import SQL
-from .texts import storable
+from .texts import shown, storable
 
 FREQUENT: Final = 1000
 """Sessions with a tag from which on they aren't sorted for a page."""
@@ -157,7 +157,7 @@ async def _filters(
             source = f"mythline.tags AS t CROSS JOIN LATERAL ({_ONE}) AS s"
             conditions.append(f"t.owner = $1 AND t.agent_id = $2 AND t.tag = {name}")
     if listing.text is not None:
-        text = named(listing.text.replace("\0", "\ufffd").casefold())
+        text = named(shown(listing.text).casefold())
         conditions.append(
             f"(strpos(s.title_folded, {text}) > 0 OR strpos(s.preview_folded, {text}) > 0)"
         )

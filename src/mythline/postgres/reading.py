@@ -107,14 +107,10 @@ class Reading(Store):
         after: str | None = None,
     ) -> HistoryPage | None:
         """Part of a history, by ranges of its entries."""
-        for entry_id in (before, after):
-            if entry_id is not None and not storable(entry_id):
-                raise EntryNotFound(entry_id)
         reader = await self._reader()
+        ends = [_asked(before), _asked(after)]
         try:
-            found = await reader.read(
-                SQL["history"], *rows.place_of(key), _most(limit), before, after
-            )
+            found = await reader.read(SQL["history"], *rows.place_of(key), _most(limit), *ends)
         except StoreUnavailable as error:
             raise _too_long(error) from error
         if not found:
@@ -197,6 +193,11 @@ class Reading(Store):
 def _most(limit: int | None) -> int | None:
     """A limit that PostgreSQL can count to; no history is longer."""
     return None if limit is None else min(limit, 2**31 - 1)
+
+
+def _asked(entry_id: str | None) -> str | None:
+    """An entry's id, or one that no entry has."""
+    return entry_id if entry_id is None or storable(entry_id) else ""
 
 
 def _too_long(error: StoreUnavailable) -> Any:

@@ -39,7 +39,7 @@ async def append(connections: Connections, key: SessionKey, append: Append) -> A
     """Add messages as `Store.append` says, in one statement; a key is looked up before it."""
     place = rows.place_of(key)
     repeat = None if append.idempotency_key is None else escaped(append.idempotency_key)
-    for _ in range(2):
+    for is_last in (False, True):
         if repeat is not None:
             found = await _repeated(connections, place, repeat, append)
             if found is not None:
@@ -72,8 +72,8 @@ async def append(connections: Connections, key: SessionKey, append: Append) -> A
                 now_micros(),
             )
         except asyncpg.UniqueViolationError as error:
-            if repeat is not None and error.constraint_name == "repeats_pkey":
-                continue  # somebody sent the same at the same moment
+            if repeat is not None and not is_last:
+                continue  # perhaps somebody sent the same at the same moment
             raise EntryExists from error
         except OutcomeUnknown as error:
             return await _read_back(connections, key, append, error)
@@ -87,7 +87,7 @@ async def append(connections: Connections, key: SessionKey, append: Append) -> A
         if not await connections.read(SQL["get"], *place, False):
             raise SessionNotFound(key.session_id)
         raise RevisionConflict(key.session_id)
-    raise RevisionConflict(key.session_id)
+    raise AssertionError
 
 
 async def _repeated(
@@ -100,7 +100,10 @@ async def _repeated(
         return None
     (row,) = found
     if row["saved"] <= since:
-        await connections.write(SQL["forget_repeat"], *place, key, since)
+        try:
+            await connections.write(SQL["forget_repeat"], *place, key, since)
+        except OutcomeUnknown as error:
+            raise StoreUnavailable(_LOST) from error.__cause__
         return None
     if row["digest"] != append.digest:
         raise IdempotencyMismatch
@@ -172,7 +175,11 @@ async def save(connections: Connections, key: SessionKey, save: Save) -> None:
                 lock=_lock(key) if save.expected is None and save.id_alone else None,
             )
     except asyncpg.UniqueViolationError as error:
-        if error.constraint_name == "entries_id":
+        # Not by the constraint, which has another name in each partition of a table.
+        is_there = save.expected is None and await connections.read(
+            SQL["get"], *rows.place_of(key), False
+        )
+        if save.entries and not is_there:
             raise EntryExists from error
         raise RevisionConflict(key.session_id) from error
     except OutcomeUnknown as error:

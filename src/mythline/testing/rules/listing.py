@@ -106,7 +106,9 @@ class ListingRules(StoreRules):
         assert await self._all(sessions, text="ÜBER") == ["g"]
         assert await self._all(sessions, text="%") == ["p"]
         assert await self._all(sessions, text="_SURE") == ["p"]
-        assert await self._all(sessions, text="nowhere") == []
+        for nowhere in ("nowhere", "\x00", "\ud800"):
+            assert await self._all(sessions, text=nowhere) == []
+            assert await self._all(sessions, tag=nowhere) == []
         assert await self._all(sessions, text="") == ["n", "p", "g"]
 
     async def test_counts(self, sessions: AgentSessions, store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ...errors import EntryNotFound, InvalidCursor, InvalidInput
+from ...errors import EntryNotFound, InvalidCursor, InvalidInput, SessionNotFound
 from ...models import StoredEntry
 from ...sessions import AgentSessions
 from ...store import SessionKey, Store
@@ -206,12 +206,14 @@ class PageRules(StoreRules):
         await sessions.branch("one", at=2, expected_revision=first.revision)
         await saved(sessions, "a", conversation_id="two")
         other = (await sessions.entries("two")).entries[0].entry_id
-        for entry_id in (left, other, UNKNOWN, ""):
+        for entry_id in (left, other, UNKNOWN, "", "\x00", "\ud800"):
             for method in (sessions.entries, sessions.history, sessions.transcript):
                 with pytest.raises(EntryNotFound):
                     await method("one", before=entry_id)
                 with pytest.raises(EntryNotFound):
                     await method("one", after=entry_id, limit=2)
+                with pytest.raises(SessionNotFound):
+                    await method("three", before=entry_id)
 
     @pytest.mark.parametrize("limit", [0, -1])
     async def test_limit_of_a_page(self, sessions: AgentSessions, limit: int) -> None:

@@ -69,7 +69,7 @@ class SwitchingRules(StoreRules):
         entries = ids(await entries_of(sessions))
         await saved(sessions, "b", conversation_id="two")
         strange = ids(await entries_of(sessions, "two"))
-        for entry_id in (UNKNOWN, "", "\x00", strange[0]):
+        for entry_id in (UNKNOWN, "", "\x00", "\ud800", strange[0]):
             with pytest.raises(EntryNotFound):
                 await sessions.branch_at("one", entry_id)
             with pytest.raises(EntryNotFound):
