@@ -375,7 +375,7 @@ CLAUDE_CODE: list[Any] = [
             is_error=True,
         ),
     ),
-    code_line("x1", "u1", "user", {"role": "user", "content": "to a subagent"}, isSidechain=True),
+    code_line("x1", "u1", "user", {"role": "user", "content": "beside it"}, isSidechain=True),
     code_line("y1", "r2", "system", None, content="Compacted", subtype="compact_boundary")
     | {"parentUuid": None, "logicalParentUuid": "r2"},
     code_line("a5", "y1", "assistant", piece({"type": "text", "text": "Two."}, "msg_2")),

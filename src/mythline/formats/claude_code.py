@@ -1,6 +1,6 @@
 """Claude Code's session files: `~/.claude/projects/*/*.jsonl`, a tree by `parentUuid`.
 
-One message of the model is several lines with the same `message.id`. What subagents said
+One message of the model is several lines with the same `message.id`. What was said beside
 (`isSidechain`) and what the program wrote for the model alone (`isMeta`) is left out.
 """
 
@@ -32,7 +32,7 @@ def read(lines: Sequence[Any]) -> ImportedSession:
     about = About(source="claude-code", metadata={"imported_from": "claude-code"})
     found = [obj(line) for line in lines]
     said = [line for line in found if text(line.get("type")) in _SAID]
-    # the file of a subagent has nothing else
+    # the file of a sidechain has nothing else
     with_sides = bool(said) and all(line.get("isSidechain") is True for line in said)
     known = {text(line.get("uuid")) for line in found}
     titles: dict[str, str] = {}

@@ -277,21 +277,7 @@ class Connections:
             asyncpg.IntegrityConstraintViolationError: As it is, for the caller to tell which.
             StoreError: If it was not stored.
         """
-        for attempt in range(TRIES):
-            try:
-                return await self._fetch(statement, *values)
-            except asyncpg.IntegrityConstraintViolationError:
-                raise
-            except AGAIN as error:
-                if attempt + 1 == TRIES:
-                    raise translated(error) from error
-            except asyncpg.ReadOnlySQLTransactionError as error:
-                raise translated(error) from error
-            except GONE as error:
-                raise OutcomeUnknown from error
-            except (asyncpg.PostgresError, UnicodeEncodeError) as error:
-                raise translated(error) from error
-        raise AssertionError
+        return await self._committed(lambda: self._fetch(statement, *values))
 
     async def transact(
         self,
@@ -312,10 +298,18 @@ class Connections:
             MythlineError: What `function` raises; or `StoreError` if it was not stored.
         """
         begin = "BEGIN" if lock is None else f"BEGIN; SELECT pg_advisory_xact_lock({lock:d})"
+
+        async def once() -> T:
+            async with self._acquired() as connection:
+                return await self._once(connection, begin, function, seconds)
+
+        return await self._committed(once)
+
+    async def _committed(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` returns; it is done again where the server gave it up for another."""
         for attempt in range(TRIES):
             try:
-                async with self._acquired() as connection:
-                    return await self._once(connection, begin, function, seconds)
+                return await work()
             except asyncpg.IntegrityConstraintViolationError:
                 raise
             except AGAIN as error:
