@@ -94,6 +94,8 @@ def test_doctor_repairs(database: str):
         ({"netloc": f"u:{SECRET}/x@127.0.0.1"}, 2, "address can't be read"),
         ({"netloc": f"u:{SECRET}@[::1"}, 2, "address can't be read"),
         ({"query": f"sslmode={SECRET}"}, 2, "address has an option"),
+        ({"query": f"unheard_of={SECRET}"}, 2, "address has an option"),
+        ({"query": f"statement_timeout={SECRET}"}, 2, "address has an option"),
         ({"user": "nobody_here"}, 1, "refuses the user or password"),
         ({"path": "/no_such_database"}, 1, "no such database"),
         ({"scheme": "postgresql+asyncpg"}, 2, "No store is known"),

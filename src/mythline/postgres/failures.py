@@ -30,7 +30,14 @@ GONE: Final = (
     TimeoutError,
 )
 """What is raised when a connection is lost, or leads to the wrong server."""
-MISREAD: Final = (asyncpg.ClientConfigurationError, ValueError, OverflowError)
+_OPTION: Final = (
+    asyncpg.ClientConfigurationError,
+    asyncpg.UndefinedObjectError,
+    asyncpg.InvalidParameterValueError,
+    asyncpg.CantChangeRuntimeParamError,
+)
+"""What is raised, here or by the server, for an option of an address."""
+MISREAD: Final = (*_OPTION, ValueError, OverflowError)
 """What is raised for an address that can't be read."""
 AGAIN: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
@@ -69,7 +76,7 @@ def translated(error: BaseException) -> MythlineError:
 
 def misread(error: Exception) -> MythlineError:
     """What callers get for an address that can't be read; nothing of it, as it has a password."""
-    if isinstance(error, asyncpg.ClientConfigurationError):
+    if isinstance(error, _OPTION):
         return InvalidInput("The store's address has an option that can't be, or can't be read.")
     return InvalidInput(
         "The store's address can't be read. It is postgresql://user:password@host:port/database; "
