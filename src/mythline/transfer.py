@@ -251,6 +251,11 @@ class Transfers(StoredConversations):
                 shared = True
                 continue
             except RevisionConflict:
+                if len(session.entries) < len(whole.entries):  # is what it shares still there?
+                    again = await self._sharing(whole)
+                    if again.entries != session.entries:
+                        session = again
+                        continue
                 if await self.store.get(self._key(identity)) is not None:
                     continue
                 if on_conflict == "rename":

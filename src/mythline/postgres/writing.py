@@ -39,7 +39,8 @@ async def append(connections: Connections, key: SessionKey, append: Append) -> A
     """Add messages as `Store.append` says, in one statement; a key is looked up before it."""
     place = rows.place_of(key)
     repeat = None if append.idempotency_key is None else escaped(append.idempotency_key)
-    for is_last in (False, True):
+    is_again = False
+    while True:
         if repeat is not None:
             found = await _repeated(connections, place, repeat, append)
             if found is not None:
@@ -72,9 +73,10 @@ async def append(connections: Connections, key: SessionKey, append: Append) -> A
                 now_micros(),
             )
         except asyncpg.UniqueViolationError as error:
-            if repeat is not None and not is_last:
-                continue  # perhaps somebody sent the same at the same moment
-            raise EntryExists from error
+            if repeat is None or is_again:
+                raise EntryExists from error
+            is_again = True  # perhaps somebody sent the same at the same moment
+            continue
         except OutcomeUnknown as error:
             return await _read_back(connections, key, append, error)
         if found:
@@ -86,8 +88,9 @@ async def append(connections: Connections, key: SessionKey, append: Append) -> A
                 return repeated
         if not await connections.read(SQL["get"], *place, False):
             raise SessionNotFound(key.session_id)
-        raise RevisionConflict(key.session_id)
-    raise AssertionError
+        if append.expected is not ANY:
+            raise RevisionConflict(key.session_id)
+        # It was made or restored in between.
 
 
 async def _repeated(

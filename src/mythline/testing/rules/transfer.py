@@ -20,7 +20,7 @@ from pydantic_ai.messages import (
 from ...archives import export_all, import_archive
 from ...errors import InvalidMessages, SessionExists
 from ...sessions import AgentSessions, OnConflict
-from ...store import Store
+from ...store import Save, SessionKey, Store
 from ..base import StoreRules
 from ..samples import (
     branches_of,
@@ -304,6 +304,34 @@ class WholeRules(StoreRules):
                 await sessions.import_(data[name], trusted=True)
             for name in names:
                 assert await self._whole(sessions, name) == data[name]
+
+    @pytest.mark.parametrize("on_conflict", ["error", "replace", "rename"])
+    async def test_what_is_shared_is_purged_meanwhile(
+        self,
+        sessions: AgentSessions,
+        store: Store,
+        monkeypatch: pytest.MonkeyPatch,
+        on_conflict: OnConflict,
+    ) -> None:
+        """An import has entries of its own if those it would share are purged meanwhile."""
+        await saved(sessions, "a", "b")
+        exported = b"".join(await sessions.export("one", "jsonl"))
+        save, tries = store.save, 0
+
+        async def purged_before(key: SessionKey, what: Save) -> None:
+            nonlocal tries
+            tries += 1
+            if tries == 2:
+                await sessions.purge("one")
+            await save(key, what)
+
+        monkeypatch.setattr(store, "save", purged_before)
+        async with asyncio.timeout(60):
+            made = await sessions.import_(
+                exported, session_id="two", on_conflict=on_conflict, trusted=True
+            )
+        assert (made.session_id, made.message_count) == ("two", 4)
+        assert len(await sessions.history("two")) == 4
 
     async def test_a_second_copy(self, sessions: AgentSessions) -> None:
         """Under another id, beside the one it was exported from."""
