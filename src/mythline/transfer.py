@@ -256,7 +256,7 @@ class Transfers(StoredConversations):
                     if again.entries != session.entries:
                         session = again
                         continue
-                if await self.store.get(self._key(identity)) is not None:
+                if details is not None or await self.store.get(self._key(identity)) is not None:
                     continue
                 if on_conflict == "rename":
                     number += 1

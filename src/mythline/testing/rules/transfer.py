@@ -168,6 +168,21 @@ class TransferRules(StoreRules):
         await sessions.import_(_array("e"), session_id="two", on_conflict="replace")
         assert await sessions.history("two") == turn("e")
 
+    async def test_import_replaces_what_is_deleted_meanwhile(
+        self, sessions: AgentSessions, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """If there is nothing to be replaced any more, the session is made."""
+        await saved(sessions, "a")
+        save = store.save
+
+        async def deleted_before(key: SessionKey, what: Save) -> None:
+            await store.delete(key)
+            await save(key, what)
+
+        monkeypatch.setattr(store, "save", deleted_before)
+        made = await sessions.import_(_array("b"), session_id="one", on_conflict="replace")
+        assert (made.message_count, made.branches) == (2, ())
+
     async def test_import_replaces_by_nothing(self, sessions: AgentSessions) -> None:
         """An empty array replaces a history too."""
         await saved(sessions, "a")
