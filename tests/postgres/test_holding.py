@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from mythline import open_store
-from mythline.postgres import holding
+from mythline.postgres import connections, holding
+from mythline.postgres.statements import SQL
 from mythline.store import SessionKey, Store
 from tests.postgres.servers import ask
 
@@ -64,3 +65,27 @@ async def test_a_lease_is_renewed_and_ends_without(
     let_go()
     ask(database, "INSERT INTO mythline.leases VALUES ('bob', 'agent', 'one', 'gone', now())")
     (await asyncio.wait_for(other.hold(SessionKey("bob", "agent", "one")), 30))()
+
+
+async def test_who_gives_up_just_as_it_holds_holds_nothing(
+    two: tuple[Store, Store], database: str, monkeypatch: pytest.MonkeyPatch
+):
+    one, other = two
+    await one.get(KEY)  # connected
+    fetch = connections.Connections.write
+    taken = asyncio.Event()
+
+    async def taking(self: connections.Connections, statement: str, *values: object):
+        found = await fetch(self, statement, *values)
+        if statement == SQL["take_lease"] and not taken.is_set():
+            taken.set()
+            await asyncio.sleep(60)
+        return found
+
+    monkeypatch.setattr(connections.Connections, "write", taking)
+    holder = asyncio.create_task(one.hold(KEY))
+    await asyncio.wait_for(taken.wait(), 30)
+    holder.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await holder
+    (await asyncio.wait_for(other.hold(KEY), 20))()  # long before the lease ends

@@ -53,17 +53,15 @@ class Holds:
             StoreUnavailable: If the database can't be reached.
         """
         place, token = rows.place_of(key), secrets.token_hex(16)
-        until = math.inf if wait is None else time.monotonic() + wait
-        pause = _SHORTEST
-        while not await self._try(place, token):
-            if (left := until - time.monotonic()) <= 0:
-                raise TimeoutError
-            await asyncio.sleep(min(pause, left))
-            pause = min(2 * pause, _LONGEST)
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
-        task = loop.create_task(self._renew(place, token, ended), name="mythline-hold")
-        self._renewals[task] = ended
-        task.add_done_callback(lambda done: self._renewals.pop(done, None))
+        try:
+            await self._take(place, token, wait)
+        except asyncio.CancelledError:  # perhaps just as it was taken
+            self._left[token] = place
+            ended.set()
+            self._keep(place, token, ended)
+            raise
+        self._keep(place, token, ended)
 
         def let_go() -> None:
             self._left[token] = place
@@ -71,6 +69,20 @@ class Holds:
                 loop.call_soon_threadsafe(ended.set)
 
         return let_go
+
+    def _keep(self, place: rows.Place, token: str, ended: asyncio.Event) -> None:
+        renewal = asyncio.ensure_future(self._renew(place, token, ended))
+        self._renewals[renewal] = ended
+        renewal.add_done_callback(lambda done: self._renewals.pop(done, None))
+
+    async def _take(self, place: rows.Place, token: str, wait: float | None) -> None:
+        until = math.inf if wait is None else time.monotonic() + wait
+        pause = _SHORTEST
+        while not await self._try(place, token):
+            if (left := until - time.monotonic()) <= 0:
+                raise TimeoutError
+            await asyncio.sleep(min(pause, left))
+            pause = min(2 * pause, _LONGEST)
 
     async def _try(self, place: rows.Place, token: str) -> bool:
         left = list(self._left)
