@@ -19,10 +19,8 @@ import httpx
 import pytest
 
 from tests.page import material
-from tests.page.support import AGENT_MODULE
+from tests.page.support import AGENT_MODULE, PATIENCE
 
-PATIENCE = 60
-"""Seconds that something may take on a busy machine, before it counts as not happening."""
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import mythline
 
+PATIENCE = 60
+"""Seconds that something may take on a busy machine, before it counts as not happening."""
 WEB = Path(mythline.__file__).parent / "web" / "assets"
+
+
+def expect(locator: Any) -> Any:
+    """Playwright's assertions about what a page shows, which wait until they are true."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE * 1000)
+    return expect(locator)
+
 
 AGENT_MODULE = '''
 """An agent that answers word after word, waits for a file, fails, and asks before it deletes."""

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.page.conftest import Look
+from tests.page.support import expect
 from tests.page.test_doing import until
 
 HOME = "?agent=companion"
@@ -37,9 +38,9 @@ def test_a_first_message_makes_a_session(page: Any):
     say(page, "hello")
     answered(page, "You said hello to me.")
     page.wait_for_url(re.compile("session="))
-    assert page.locator(".item.assistant strong").inner_text() == "hello"
-    assert page.locator("details.thinking").count() == 1
-    assert page.locator("h1").inner_text() == "hello"
+    expect(page.locator(".item.assistant strong")).to_have_text("hello")
+    expect(page.locator("details.thinking")).to_have_count(1)
+    expect(page.locator("h1")).to_have_text("hello")
 
 
 def test_an_answer_is_stopped_and_kept_also_over_a_reload(page: Any, look: Look):
@@ -47,13 +48,13 @@ def test_an_answer_is_stopped_and_kept_also_over_a_reload(page: Any, look: Look)
     page.locator(".pending", has_text="You said **wait for it**").wait_for()
     page.keyboard.press("Escape")
     answered(page, "You said wait for it")
-    assert page.locator(".facts .badge").inner_text() == "Interrupted"
+    expect(page.locator(".facts .badge")).to_have_text("Interrupted")
     say(page, "wait again")
     page.locator(".pending", has_text="You said **wait again**").wait_for()
     look.expected = ("ERR_",)
     page.reload()
     answered(page, "You said wait again")
-    assert page.locator(".items > .item.user").count() == 2
+    expect(page.locator(".items > .item.user")).to_have_count(2)
 
 
 def test_a_prompt_is_edited_and_answered_again(page: Any, api: httpx.Client):
@@ -63,7 +64,7 @@ def test_a_prompt_is_edited_and_answered_again(page: Any, api: httpx.Client):
     answered(page, "You said two")
     page.keyboard.press("ArrowUp")
     page.get_by_text("You write this prompt anew.").wait_for()
-    assert page.get_by_label("Message", exact=True).input_value() == "two"
+    expect(page.get_by_label("Message", exact=True)).to_have_value("two")
     say(page, "three")
     answered(page, "You said three")
     page.get_by_role("button", name="1 branch", exact=True).wait_for()
@@ -71,7 +72,7 @@ def test_a_prompt_is_edited_and_answered_again(page: Any, api: httpx.Client):
     page.locator(".item.assistant").last.get_by_label("Answer again").click()
     page.get_by_role("button", name="2 branches", exact=True).wait_for()
     answered(page, "You said three")
-    assert page.locator(".items > .item.user").count() == 2
+    expect(page.locator(".items > .item.user")).to_have_count(2)
 
 
 def test_a_call_is_allowed_or_denied(page: Any):
@@ -79,8 +80,8 @@ def test_a_call_is_allowed_or_denied(page: Any):
     page.get_by_text("May the agent call").wait_for()
     page.reload()
     page.get_by_text("May the agent call").wait_for()
-    assert page.locator(".fold.waits .state").inner_text() == "Waiting for approval"
-    assert not page.get_by_label("Message", exact=True).is_visible()
+    expect(page.locator(".fold.waits .state")).to_have_text("Waiting for approval")
+    expect(page.get_by_label("Message", exact=True)).to_be_hidden()
     page.get_by_label("Allow").check()
     page.get_by_role("button", name="Go on").click()
     answered(page, "The tool said: deleted 3")
@@ -89,7 +90,7 @@ def test_a_call_is_allowed_or_denied(page: Any):
     page.get_by_label("Why delete_chapter is denied").fill("Too much.")
     page.get_by_role("button", name="Go on").click()
     answered(page, "The tool said: Too much.")
-    assert page.locator(".fold.tool-call .state").last.inner_text() == "Denied"
+    expect(page.locator(".fold.tool-call .state").last).to_have_text("Denied")
 
 
 def test_an_agent_that_fails_is_told_and_what_came_is_kept(page: Any):
@@ -97,7 +98,7 @@ def test_an_agent_that_fails_is_told_and_what_came_is_kept(page: Any):
     page.locator(".toast.wrong").wait_for()
     assert "secret" not in page.locator(".toast.wrong").inner_text()
     answered(page, "You said fail now")
-    assert page.locator(".items > .item.user").count() == 1
+    expect(page.locator(".items > .item.user")).to_have_count(1)
 
 
 def test_another_turn_that_came_first_makes_this_one_a_branch(
@@ -132,4 +133,4 @@ def test_what_is_written_but_not_sent_outlives_a_reload(page: Any):
 def test_an_agent_that_is_not_mounted_has_no_message_field(look: Look):
     page = look.open("?agent=story_researcher&session=rich")
     page.locator(".item").first.wait_for()
-    assert not page.get_by_label("Message", exact=True).is_visible()
+    expect(page.get_by_label("Message", exact=True)).to_be_hidden()

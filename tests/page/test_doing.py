@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 
-from tests.page.conftest import PATIENCE, Look
+from tests.page.conftest import Look
 from tests.page.material import AGENT, prompt, reply
+from tests.page.support import PATIENCE, expect
 from tests.page.test_reading import HOME, PATH, at, rows
 
 
@@ -106,7 +107,7 @@ def test_the_trash_restores_and_purges(look: Look, api: httpx.Client, session: s
     page = look.open(f"{HOME}&in=trash&session={session}")
     row = page.locator(f'li.row[data-session="{session}"]')
     row.wait_for()
-    assert "Gone in 30 days" in row.inner_text()
+    expect(row).to_contain_text("Gone in 30 days")
     page.get_by_role("button", name="Restore it").click()
     page.locator(".item.assistant").first.wait_for()
     assert api.delete(f"{PATH}/{session}").status_code == 200
@@ -197,7 +198,7 @@ def test_files_are_imported_with_a_report(look: Look, tmp_path: Path):
         page.locator(".item", has_text="From a file.").wait_for()
     page.get_by_role("button", name="Import under another id").click()
     page.get_by_text("Imported as brought-here").wait_for()
-    assert page.locator(".report .wrong").count() == 2
+    expect(page.locator(".report .wrong")).to_have_count(2)
 
 
 def test_a_fork_goes_its_own_way(look: Look, api: httpx.Client, session: str):
@@ -209,7 +210,7 @@ def test_a_fork_goes_its_own_way(look: Look, api: httpx.Client, session: str):
     first.get_by_label("Fork from here").click()
     page.get_by_text("This is the fork.").wait_for()
     page.locator(".head a", has_text="Fork").wait_for()
-    assert page.locator(".item").count() == 2
+    expect(page.locator(".item")).to_have_count(2)
     look.expected = ("404",)  # of the fork, that the page may be about to read anew
     page.get_by_role("button", name="Undo").click()
     page.wait_for_url(re.compile(f"session={session}$"))
@@ -227,7 +228,7 @@ def test_going_back_leaves_a_branch_that_one_can_switch_to(
     first.hover()
     first.get_by_label("Go back to here").click()
     page.get_by_text("A branch parts here").wait_for()
-    assert page.locator(".item").count() == 2
+    expect(page.locator(".item")).to_have_count(2)
     page.get_by_text("A branch parts here").click()
     page.get_by_role("dialog").get_by_text("Parts after message 2").wait_for()
     page.get_by_role("button", name="Switch", exact=True).click()
@@ -242,7 +243,7 @@ def test_storage_says_what_a_prune_would_take(look: Look):
     page.get_by_label("Not saved for").fill("600d")
     page.get_by_role("button", name="What would go?").click()
     page.get_by_text("would go to the trash").wait_for()
-    assert page.get_by_role("button", name=re.compile("^Move .* to the trash")).is_visible()
+    expect(page.get_by_role("button", name=re.compile("^Move .* to the trash"))).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
     page.wait_for_url(re.compile("^(?!.*show=)"))
@@ -263,8 +264,8 @@ def test_storage_says_what_is_wrong(look: Look):
     )
     page.get_by_role("button", name="Look for what is wrong").click()
     page.get_by_text("2 findings. “mythline doctor --fix” mends 1 of them.").wait_for()
-    assert page.locator(".findings li").count() == 2
-    assert page.get_by_text("<b>1 message</b> is missing.").is_visible()
+    expect(page.locator(".findings li")).to_have_count(2)
+    expect(page.get_by_text("<b>1 message</b> is missing.")).to_be_visible()
     page.context.unroute("**/api/doctor")
     page.context.route("**/api/doctor", lambda route: route.fulfill(body="[]\n"))
     page.get_by_role("button", name="Look again").click()

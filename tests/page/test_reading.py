@@ -9,11 +9,17 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.page.conftest import PATIENCE, Look
+from tests.page.conftest import Look
 from tests.page.material import AGENT, MANY, call, prompt, reply
+from tests.page.support import PATIENCE, expect
 
 HOME = f"?agent={AGENT}"
 PATH = f"agents/{AGENT}/sessions"
+
+
+def width_when_loaded(picture: Any) -> int:
+    """The width of a picture. It is waited for by a promise: the policy allows no polling."""
+    return picture.evaluate("image => image.decode().then(() => image.naturalWidth)")
 
 
 def at(session: str, more: str = "") -> str:
@@ -33,7 +39,7 @@ def test_the_list_is_grouped_by_day_with_pinned_ones_on_top(look: Look, session:
     days = page.locator("li.day").all_inner_texts()
     assert days[:2] == ["Pinned", "Today"]
     assert rows(page).first.locator(".mark").get_attribute("title") == "Pinned"
-    assert "10,0" in page.locator(".total").inner_text()
+    expect(page.locator(".total")).to_contain_text("10,0")
 
 
 def test_without_an_agent_the_one_used_last_is_shown(look: Look):
@@ -112,11 +118,11 @@ def test_a_session_shows_all_that_was_said(look: Look):
     assert '"query": "keepers"' in text
     assert '"chapter": 3' in text
     denied = page.locator("details.tool-call").nth(1)
-    assert denied.locator(".state").inner_text() == "Denied"
-    assert page.locator("details.thinking").count() == 1
+    expect(denied.locator(".state")).to_have_text("Denied")
+    expect(page.locator("details.thinking")).to_have_count(1)
     image = page.locator(".picture img")
     image.scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelector('.picture img').naturalWidth === 320")
+    assert width_when_loaded(page.locator(".picture img")) == 320
 
 
 def test_a_picture_of_another_host_is_loaded_when_it_is_asked_for(look: Look):
@@ -133,18 +139,17 @@ def test_a_picture_of_another_host_is_loaded_when_it_is_asked_for(look: Look):
 
 def test_a_long_session_begins_at_its_end_and_goes_back(look: Look):
     page = look.open(at("long"))
-    page.get_by_text("Verse 399: the river").first.wait_for()
     items = page.locator(".transcript .item")
+    page.get_by_text("Verse 399, please.").wait_for()
     assert items.count() < 150
-    assert page.get_by_text("Verse 399, please.").is_visible()
     end = time.monotonic() + PATIENCE
     while items.count() < 800 and time.monotonic() < end:
         page.locator(".transcript").evaluate("element => { element.scrollTop = 0 }")
         page.wait_for_timeout(40)
     page.get_by_text("Verse 0, please.").wait_for()
-    assert items.count() == 800
+    expect(items).to_have_count(800)
     page.get_by_role("button", name="To the end").click()
-    assert page.get_by_text("Verse 399: the river carries").last.is_visible()
+    page.get_by_text("Verse 399: the river carries").last.wait_for()
 
 
 def test_a_link_leads_to_a_message_in_the_middle(look: Look, api: httpx.Client):
@@ -153,7 +158,7 @@ def test_a_link_leads_to_a_message_in_the_middle(look: Look, api: httpx.Client):
     page = look.open(at("long", f"#{wanted['entry_id']}"))
     target = page.locator(".item.target")
     target.wait_for()
-    assert target.locator(".prose").inner_text() == wanted["content"]
+    expect(target.locator(".prose")).to_have_text(wanted["content"])
     assert target.evaluate("e => Math.abs(e.getBoundingClientRect().top - 90) < 160")
     page.get_by_role("button", name="To the end").click()
     page.get_by_text("Verse 399, please.").wait_for()
@@ -165,7 +170,7 @@ def test_a_link_to_the_last_message_keeps_it_in_sight(look: Look, api: httpx.Cli
     page = look.open(at("rich", f"#{wanted['entry_id']}"))
     target = page.locator(".item.target")
     target.wait_for()
-    page.wait_for_function("document.querySelector('.picture img').naturalWidth === 320")
+    assert width_when_loaded(page.locator(".picture img")) == 320
     box = page.locator(".transcript").bounding_box()
     assert target.bounding_box()["y"] >= box["y"]
 
@@ -217,7 +222,7 @@ def test_a_search_by_keyboard_opens_at_the_hit(look: Look):
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")
     page.locator(".item.target").wait_for()
-    assert "217" in page.locator(".item.target").inner_text()
+    expect(page.locator(".item.target")).to_contain_text("217")
     page.keyboard.press("Control+k")
     page.get_by_role("combobox", name="Search in titles").wait_for()
     page.keyboard.press("Escape")
@@ -263,7 +268,7 @@ def test_what_happens_elsewhere_appears(look: Look, api: httpx.Client, session: 
     assert api.post(f"{PATH}/{session}/messages", json={"messages": more}).status_code == 201
     page.locator(".item.assistant", has_text="Said from elsewhere.").wait_for()
     rows(other).get_by_text("Said from elsewhere.").wait_for()
-    assert page.locator(".item").count() == 4
+    expect(page.locator(".item")).to_have_count(4)
     made = api.post(f"{PATH}/create", json={"title": "Made there"}).json()["session_id"]
     rows(page).get_by_text("Made there").wait_for()
     assert api.delete(f"{PATH}/{made}").status_code == 200
@@ -296,14 +301,14 @@ def test_on_a_narrow_screen_the_list_or_a_session_is_shown(look: Look):
     page.set_viewport_size({"width": 390, "height": 800})
     look.open(f"{HOME}&q=endings")
     rows(page).first.wait_for()
-    assert not page.locator("main").is_visible()
+    expect(page.locator("main")).to_be_hidden()
     rows(page).get_by_text("Two endings").click()
     page.locator(".item").first.wait_for()
-    assert not page.locator("#sidebar").is_visible()
+    expect(page.locator("#sidebar")).to_be_hidden()
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 390
     page.get_by_role("button", name="Sessions").click()
-    assert page.locator("#sidebar").is_visible()
+    expect(page.locator("#sidebar")).to_be_visible()
 
 
 def test_the_theme_is_the_systems_or_chosen(look: Look):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.page.conftest import Look
 from tests.page.material import AGENT, binary, call, prompt, reply, returned
+from tests.page.support import expect
 from tests.page.test_reading import HOME, PATH, at, rows
 
 PAYLOADS = (
@@ -63,8 +64,8 @@ def test_nothing_that_someone_wrote_runs(look: Look, api: httpx.Client):
     page.locator(".item.assistant").first.wait_for()
     for fold in page.locator("details.fold summary").all():
         fold.click()
-    assert title in page.locator("h1").inner_text()
-    assert page.locator(".item.user img").count() == 0
+    expect(page.locator("h1")).to_contain_text(title)
+    expect(page.locator(".item.user img")).to_have_count(0)
     scripts = page.evaluate(
         "document.querySelectorAll('main script, main style, main svg a').length"
     )

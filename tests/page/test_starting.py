@@ -12,6 +12,7 @@ import pytest
 
 from tests.page.conftest import Look, served
 from tests.page.material import prompt
+from tests.page.support import expect
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def test_it_says_how_to_begin(look: Look, width: int):
     page.set_viewport_size({"width": width, "height": 800})
     look.open()
     page.get_by_role("heading", name="No sessions yet").wait_for()
-    assert page.get_by_label("The agent's id").is_visible()
+    expect(page.get_by_label("The agent's id")).to_be_visible()
     page.get_by_label("The agent's id").fill("no id!")
     page.keyboard.press("Enter")
     assert "session=" not in page.url
@@ -42,7 +43,7 @@ def test_a_server_that_fails_is_not_taken_for_an_empty_one(look: Look):
     )
     page = look.open()
     page.get_by_text("The store is away.").wait_for()
-    assert not page.get_by_text("No sessions yet").is_visible()
+    expect(page.get_by_text("No sessions yet")).to_be_hidden()
     page.context.unroute("**/api/agents")
     page.get_by_role("button", name="Try again").click()
     page.get_by_role("heading", name="No sessions yet").wait_for()
