@@ -34,9 +34,6 @@ SELECT follows, base,
                  WHERE n BETWEEN (line << 20) + max(0, :first - base) AND :head ORDER BY n))
   FROM lines WHERE line = :head >> 20
 
--- name: bodies_backwards
-SELECT body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n DESC
-
 -- name: body_bytes
 SELECT coalesce(sum(length(body)), 0) FROM entries WHERE n BETWEEN ? AND ?
 
