@@ -95,6 +95,21 @@ class SessionDetails(SessionInfo):
     given_title: str | None = None
 
 
+class SessionState(NamedTuple):
+    """The part of `SessionDetails` that a history is gone on from."""
+
+    session_id: str
+    owner: str | None
+    revision: str
+    last_modified: datetime
+    head_id: str | None
+    usage: bytes
+    deferred_tool_requests: bytes | None
+    branches: tuple[str, ...]
+    forked_from: str | None
+    forked_at: str | None
+
+
 @dataclass(frozen=True)
 class SessionPage(Sequence[SessionInfo]):
     """A page of a list: its sessions, and the cursor of the next page, `None` on the last."""

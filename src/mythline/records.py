@@ -9,7 +9,7 @@ from pydantic_ai.conversation_store import ConversationRecord
 from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.usage import RunUsage
 
-from .models import SessionDetails
+from .models import SessionDetails, SessionState
 
 
 @cache
@@ -22,7 +22,7 @@ def _deferred_adapter() -> TypeAdapter[DeferredToolRequests]:
     return TypeAdapter(DeferredToolRequests)
 
 
-def record_of(details: SessionDetails) -> ConversationRecord:
+def record_of(details: SessionDetails | SessionState) -> ConversationRecord:
     """The record of a session."""
     deferred = details.deferred_tool_requests
     return ConversationRecord(

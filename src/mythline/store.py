@@ -26,6 +26,7 @@ from .models import (
     SessionDetails,
     SessionEvent,
     SessionPage,
+    SessionState,
     StoredEntry,
 )
 from .operations import ANY, AnyRevision, Describe, Expected, Listing, Search
@@ -277,7 +278,7 @@ class Store(ABC):
 
     async def load(
         self, key: SessionKey, *, limit: int | None = None, shared: bool = False
-    ) -> tuple[SessionDetails, bytes | None] | None:
+    ) -> tuple[SessionState | SessionDetails, bytes | None] | None:
         """A session, as `get`, with the JSON array of its messages, or of the last `limit`.
 
         `None` for the array if that is not to be had in one step, or one of the messages is odd

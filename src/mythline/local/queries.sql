@@ -34,6 +34,29 @@ SELECT follows, base,
                  WHERE n BETWEEN (line << 20) + max(0, :first - base) AND :head ORDER BY n))
   FROM lines WHERE line = :head >> 20
 
+-- A session's state, with its messages joined as above where its last line has all that are asked
+-- for, none is odd, and they are no more bytes than so many; else NULL.
+-- name: state
+SELECT revision, described, updated, head_id, usage, deferred, forked_from, forked_at,
+       pending, view_size, view_mtime,
+       (SELECT json_group_array(id) FROM (
+          SELECT id FROM branches JOIN entries ON entries.n = branches.entry
+           WHERE session = sessions.n ORDER BY ord)) AS branches,
+       CASE WHEN body_bytes * min(:limit, message_count) <= :most * message_count
+             AND base <= max(0, message_count - :limit)
+             AND NOT EXISTS (SELECT 1 FROM entries
+                              WHERE odd AND n BETWEEN
+                                    (lines.line << 20) + max(0, message_count - :limit) - base AND head)
+            THEN coalesce((SELECT CAST(group_concat(body) AS BLOB)
+                             FROM (SELECT body FROM entries
+                                    WHERE n BETWEEN
+                                          (lines.line << 20) + max(0, message_count - :limit) - base
+                                      AND head ORDER BY n)),
+                          x'')
+        END AS bodies
+  FROM sessions JOIN session_state USING (n) JOIN lines ON lines.line = head >> 20
+ WHERE owner = :owner AND agent_id = :agent_id AND session_id = :session_id AND deleted IS NULL
+
 -- name: body_bytes
 SELECT coalesce(sum(length(body)), 0) FROM entries WHERE n BETWEEN ? AND ?
 

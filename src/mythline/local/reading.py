@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from ..errors import EntryNotFound
@@ -21,6 +19,7 @@ from ..models import (
     SessionEvent,
     SessionInfo,
     SessionPage,
+    SessionState,
     StoredEntry,
     from_micros,
 )
@@ -33,12 +32,8 @@ from .opened import Opened
 
 T = TypeVar("T")
 
-ASIDE: Final = 256 << 10
-"""About how many bytes of messages are read on the event loop; it takes longer to parse them."""
-
-
-class _Long(Exception):
-    """There is more to read than the event loop should wait for."""
+ASIDE: Final = 8 << 20
+"""About how many bytes of messages are read on the event loop, in 3 ms; to parse them takes 100."""
 
 
 class Reading(Opened):
@@ -171,25 +166,26 @@ class Reading(Opened):
 
     async def load(
         self, key: SessionKey, *, limit: int | None = None, shared: bool = False
-    ) -> tuple[SessionDetails, bytes | None] | None:
-        """A session and its messages, of one snapshot; a long one is read beside the event loop."""
+    ) -> tuple[SessionState | SessionDetails, bytes | None] | None:
+        """A session and its messages, of one snapshot: by one statement, or beside the event loop."""
+        self._check()
+        place = rows.place_of(key)
+        plain = self._database.read(
+            lambda connection: rows.state(connection, place, limit, ASIDE), snapshot=False
+        )
+        if plain is not None and (not self._has_views or self._foreign.is_current(place, plain[0])):
+            return plain[1:]
 
         def find(
-            connection: Connection, row: Any | None, *, most: float
+            connection: Connection, row: Any | None
         ) -> tuple[SessionDetails, bytes | None] | None:
             row = row or (rows.shared(connection, key) if shared else None)
             if row is None:
                 return None
-            count = row["message_count"]
-            first = 0 if limit is None else max(0, count - limit)
-            if row["body_bytes"] * (count - first) > most * count:
-                raise _Long
+            first = 0 if limit is None else max(0, row["message_count"] - limit)
             return rows.details(row), lines.array(connection, row["head"], first)
 
-        try:
-            found = await self._now(key, partial(find, most=ASIDE), snapshot=True)
-        except _Long:
-            found = await self._aside(key, partial(find, most=math.inf))
+        found = await self._aside(key, find)
         if found is not None and found[0].owner != key.owner:  # its own view was not looked at
             where = SessionKey(found[0].owner, key.agent_id, key.session_id)
             return await self.load(where, limit=limit)

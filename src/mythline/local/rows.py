@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
 from .. import excerpts, messages
-from ..models import EventType, SessionDetails, SessionInfo, from_micros, now_micros
+from ..models import (
+    EventType,
+    SessionDetails,
+    SessionInfo,
+    SessionState,
+    from_micros,
+    now_micros,
+)
 from ..operations import KEEP, Describe
 from ..store import SessionKey
 from . import lines
@@ -16,6 +24,8 @@ from .database import SQL, Connection
 EVENTS_KEPT: Final = 10_000
 HOUR: Final = 3_600_000_000
 """Microseconds that events are kept at least, however many there are."""
+ALL: Final = 1 << 40
+"""More messages than a history has."""
 NOTHING: Final = -1
 """The `view_head` of a view that shows no part of the history."""
 BROKEN: Final = -2
@@ -35,6 +45,43 @@ def session(connection: Connection, place: Place) -> Row | None:
     """The row of a living session with its state."""
     names = {"owner": place[0], "agent_id": place[1], "session_id": place[2]}
     return connection.execute(SQL["session"], names).fetchone()
+
+
+def state(
+    connection: Connection, place: Place, limit: int | None, most: int
+) -> tuple[Row, SessionState, bytes] | None:
+    """A living session and the array of its messages, or of the last `limit`, in one statement.
+
+    `None` if there is none, or if it takes more: the messages are in several lines, one has to be
+    put right before it is read, or they are about more than `most` bytes.
+    """
+    owner, agent_id, session_id = place
+    names = {
+        "owner": owner,
+        "agent_id": agent_id,
+        "session_id": session_id,
+        "limit": ALL if limit is None else limit,
+        "most": most,
+    }
+    try:
+        row = connection.execute(SQL["state"], names).fetchone()
+    except sqlite3.DataError:  # SQLite joins only so much
+        return None
+    if row is None or row["bodies"] is None:
+        return None
+    state = SessionState(
+        session_id,
+        owner or None,
+        revision(row),
+        from_micros(row["updated"]),
+        row["head_id"],
+        row["usage"],
+        row["deferred"],
+        branches(row),
+        row["forked_from"],
+        row["forked_at"],
+    )
+    return row, state, b"[%b]" % row["bodies"]
 
 
 def shared(connection: Connection, key: SessionKey) -> Row | None:

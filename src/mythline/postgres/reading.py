@@ -18,6 +18,7 @@ from ..models import (
     SessionDetails,
     SessionEvent,
     SessionPage,
+    SessionState,
     StoredEntry,
     from_micros,
 )
@@ -125,7 +126,7 @@ class Reading(Store):
 
     async def load(
         self, key: SessionKey, *, limit: int | None = None, shared: bool = False
-    ) -> tuple[SessionDetails, bytes | None] | None:
+    ) -> tuple[SessionState | SessionDetails, bytes | None] | None:
         """A session and the array of its messages, of one snapshot."""
         try:
             found = await self._primary.read(SQL["load"], *rows.place_of(key), shared, _most(limit))
