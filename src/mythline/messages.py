@@ -346,12 +346,22 @@ def _common(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def text(body: bytes) -> str:
     """The prompts and answers in a message, joined by line breaks; empty if it has none."""
-    return "\n".join(part for _, part in _said(json.loads(body)) if part)
+    return "\n".join(part for _, part in _said(_parsed(body)) if part)
 
 
 def prompt(body: bytes) -> str:
     """The text of the user's prompts in a message; empty if it has none."""
-    return "\n".join(part for role, part in _said(json.loads(body)) if role == "user" and part)
+    return "\n".join(part for role, part in _said(_parsed(body)) if role == "user" and part)
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    """A stored message, by the faster parser where it can: it refuses halves of surrogate pairs."""
+    from pydantic_core import from_json
+
+    try:
+        return from_json(body)
+    except ValueError:
+        return json.loads(body)
 
 
 def _said(message: dict[str, Any]) -> Iterable[tuple[str, str]]:

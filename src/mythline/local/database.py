@@ -410,7 +410,7 @@ class Database:
         if job.after is not None:
             try:
                 job.after(job.error is None)
-            except OSError as error:
+            except Exception as error:  # the thread goes on: others wait for it
                 log.warning("what follows a change could not be done: %s", error)
 
     def _commit(self, batch: list[_Job]) -> None:

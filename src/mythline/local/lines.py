@@ -141,17 +141,24 @@ def body_bytes(connection: Connection, head: int) -> int:
     return total
 
 
-def extend(connection: Connection, after: int, entries: Sequence[tuple[str, bytes]]) -> list[int]:
+def extend(
+    connection: Connection,
+    after: int,
+    entries: Sequence[tuple[str, bytes]],
+    *,
+    is_followed: bool | None = None,
+) -> list[int]:
     """Store `entries` (ids and bodies) after the entry `after`, or as the first; their numbers.
 
     They go on in `after`'s line if nothing follows it there, otherwise on a line of their own.
+    `is_followed` is whether anything does, if that is known.
 
     Raises:
         sqlite3.IntegrityError: If one of the ids is stored already.
     """
     numbers: list[int] = []
     while len(numbers) < len(entries):
-        start = _place_after(connection, numbers[-1] if numbers else after)
+        start = _place_after(connection, numbers[-1] if numbers else after, is_followed)
         some = entries[len(numbers) : len(numbers) + PLACES - start % PLACES]
         places = range(start, start + len(some))
         connection.executemany(
@@ -165,10 +172,13 @@ def extend(connection: Connection, after: int, entries: Sequence[tuple[str, byte
     return numbers
 
 
-def _place_after(connection: Connection, entry: int) -> int:
+def _place_after(connection: Connection, entry: int, is_followed: bool | None) -> int:
     place = entry + 1
-    if entry and place % PLACES and not connection.execute(SQL["has_entry"], (place,)).fetchone():
-        return place
+    if entry and place % PLACES:
+        if is_followed is None:
+            is_followed = connection.execute(SQL["has_entry"], (place,)).fetchone() is not None
+        if not is_followed:
+            return place
     line = connection.execute(SQL["add_line"], (entry, count(connection, entry))).lastrowid
     assert line is not None
     return line << SHIFT

@@ -106,7 +106,8 @@ SELECT sessions.*, usage, deferred, metadata,
 -- name: growing
 SELECT n, owner, agent_id, session_id, revision, head, head_id, message_count, body_bytes,
        opening, preview, pending, view_size, view_mtime, view_foreign, usage, deferred,
-       forked_from, forked_at, unindexed, stale
+       forked_from, forked_at, unindexed, stale,
+       EXISTS (SELECT 1 FROM entries WHERE entries.n = head + 1) AS is_followed
   FROM sessions JOIN session_state USING (n)
  WHERE owner = ? AND agent_id = ? AND session_id = ? AND deleted IS NULL
 

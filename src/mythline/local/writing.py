@@ -175,7 +175,10 @@ def append(
     if append.expected is not ANY and not rows.goes_on(row, append.expected):
         raise RevisionConflict(key.session_id)
     numbers = lines.extend(
-        connection, row["head"], list(zip(append.entry_ids, append.bodies, strict=True))
+        connection,
+        row["head"],
+        list(zip(append.entry_ids, append.bodies, strict=True)),
+        is_followed=bool(row["is_followed"]),
     )
     size = rows.grow(
         connection,
