@@ -511,7 +511,7 @@ async def test_a_list_of_a_folder_that_nothing_is_known_of_is_not_empty(
         if place[2] == "s2":
             store._watch._stop.wait(0.5)
         elif place[2] == "s0":
-            store._watch._stop.wait(LONG)
+            store._watch._stop.wait(1.5)
         return original(connection, place, mark)
 
     monkeypatch.setattr(taking_in, "add", slow)
