@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,6 +154,27 @@ async def test_a_session_that_was_deleted_meanwhile_is_not_made_again(
         if not again:
             echo.hold = None
             await agent.run("first", conversation_id=SESSION)
+
+
+@pytest.mark.parametrize("on_conflict", ["branch", "append", "raise"])
+async def test_a_session_that_cant_be_made_ends_the_run_with_its_messages(
+    room: Room, echo: Echo, tmp_path: Path, on_conflict: Any
+):
+    folder = tmp_path / "store" / AGENT / "context_memory"
+    folder.mkdir(parents=True)
+    (folder / f"{SESSION}.json").write_bytes(b'[{"kind": "requ')
+    attempts = iter(range(3))
+
+    async def attempt() -> None:
+        assert next(attempts, None) is not None, "it is tried for ever"
+
+    room.store.before_save = attempt
+    agent = room.agent(echo.model, memory=room.memory(on_conflict=on_conflict))
+    with pytest.raises(RunConflict, match="can't be made") as raised:
+        await agent.run("first", conversation_id=SESSION)
+    assert brief(raised.value.messages) == FIRST
+    assert not await room.sessions.exists(SESSION)
+    assert (folder / f"{SESSION}.json").read_bytes() == b'[{"kind": "requ'
 
 
 # exclusive=True

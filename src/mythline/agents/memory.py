@@ -175,7 +175,8 @@ class SessionMemory(AbstractCapability[Any]):
             SessionExists: If the session is another owner's, whom these sessions can't tell from
                 their own (they have no owner, it was saved with a `scope`).
             UnreadableMessages: If the installed Pydantic AI can't read a stored message.
-            RunConflict: If the session moved on (`on_conflict="raise"`) or was deleted.
+            RunConflict: If the session moved on (`on_conflict="raise"`) or was deleted, or can't
+                be made.
             StoreError: If it can't be read, or the turn could not be made durable.
         """
         session_id = ids.check_session_id(ctx.conversation_id or "")

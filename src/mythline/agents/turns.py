@@ -28,17 +28,23 @@ OnConflict = Literal["branch", "append", "raise"]
 class RunConflict(RevisionConflict, ConversationConflict):
     """A run ended in a session that had moved on or was deleted, and its turn was not stored.
 
+    Or no session of that name can be made (`is_taken`): a file that is none lies in its place.
     `messages` are those of the turn, oldest first.
     """
 
-    def __init__(self, session_id: str, messages: Sequence[ModelMessage]) -> None:
+    def __init__(
+        self, session_id: str, messages: Sequence[ModelMessage], *, is_taken: bool = False
+    ) -> None:
         self.session_id = self.conversation_id = session_id
         self.messages = list(messages)
-        UserError.__init__(  # the one base that words no message of its own
-            self,
-            f"The session {session_id!r} was saved or deleted during the run, and the run's turn "
-            "was not stored. Load it again, then repeat the run.",
+        what = (
+            f"The session {session_id!r} can't be made, as something that is no session is in its "
+            "place, and the run's turn was not stored. Repeat the run with another id."
+            if is_taken
+            else f"The session {session_id!r} was saved or deleted during the run, and the run's "
+            "turn was not stored. Load it again, then repeat the run."
         )
+        UserError.__init__(self, what)  # the one base that words no message of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +147,8 @@ async def write(
     """Store a turn in one durable step: its revision, its entries, and whether it is a branch.
 
     Raises:
-        RunConflict: If the session was deleted, or moved on and `on_conflict` is `raise`.
+        RunConflict: If the session was deleted, or moved on and `on_conflict` is `raise`; or if
+            there is none, and none can be made.
         StoreError: If it could not be made durable.
     """
     record = start.record
@@ -158,6 +165,8 @@ async def write(
             )
         except ConversationConflict as error:
             latest = await sessions.read_record(session_id)
+            if latest is None and record is None:
+                raise RunConflict(session_id, turn.messages, is_taken=True) from error
             is_gone = latest is None and start.record is not None
             is_same = (
                 latest is not None and record is not None and latest.revision == record.revision
