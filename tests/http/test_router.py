@@ -81,6 +81,15 @@ def test_links_lead_to_where_the_application_is_mounted(store: Recording):
         assert [s["session_id"] for s in client.get(response.links["next"]["url"]).json()] == ["a"]
 
 
+def test_links_are_those_of_the_client_where_a_proxy_cuts_paths(store: Recording):
+    with TestClient(application(store), root_path="/behind a proxy/") as client:
+        for name in ("a", "b"):
+            response = client.post(f"{BASE}/create", json={"session_id": name})
+            assert response.headers["location"] == f"/behind%20a%20proxy{BASE}/{name}"
+        link = client.get(f"{BASE}?limit=1").links["next"]["url"]
+        assert link.startswith(f"/behind%20a%20proxy{BASE}?limit=1&cursor=")
+
+
 # Owners
 
 

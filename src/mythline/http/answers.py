@@ -76,7 +76,14 @@ def path_to(request: Request, session_id: str, *, above: int = 1) -> str:
 
     The sessions are so many steps above the request's path.
     """
-    return quote(request.scope["path"].rsplit("/", above)[0]) + "/" + session_id
+    return quote(_path(request).rsplit("/", above)[0]) + "/" + session_id
+
+
+def _path(request: Request) -> str:
+    """The request's path as the client knows it: a proxy may have cut off where this is mounted."""
+    path: str = request.scope["path"]
+    root: str = request.scope.get("root_path", "").rstrip("/")
+    return path if path.startswith(root + "/") else root + path
 
 
 def link(request: Request, relation: str, drop: Sequence[str], **query: str) -> str:
@@ -86,7 +93,7 @@ def link(request: Request, relation: str, drop: Sequence[str], **query: str) -> 
         for name, value in request.query_params.multi_items()
         if name not in drop and name not in query
     ]
-    target = quote(request.scope["path"]) + "?" + urlencode([*kept, *query.items()])
+    target = quote(_path(request)) + "?" + urlencode([*kept, *query.items()])
     return f'<{target}>; rel="{relation}"'
 
 
