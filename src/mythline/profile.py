@@ -126,7 +126,7 @@ def too_deep() -> InvalidMessages:
 
 def _element(text: str, start: int, index: int, strict: bool) -> tuple[bytes, int]:
     value, end, is_json = _decode(text, start, strict)
-    why = _not_a_message(value)
+    why = not_a_message(value)
     if why:
         raise InvalidMessages(f"Message {index} is not a Pydantic AI message: {why}.")
     body = text[start:end].encode()
@@ -141,7 +141,7 @@ def _element(text: str, start: int, index: int, strict: bool) -> tuple[bytes, in
     return (one_line(body) if is_json else dump_plain(value)), end
 
 
-def _not_a_message(value: Any) -> str | None:
+def not_a_message(value: Any) -> str | None:
     """Why a JSON value isn't a message, or `None` if it has the form of one."""
     if not isinstance(value, dict):
         return "it is not an object"

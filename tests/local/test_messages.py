@@ -250,6 +250,33 @@ def test_what_is_no_array_of_messages_is_refused(data: bytes, strict: bool) -> N
     assert len(str(caught.value)) < 300
 
 
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(None, 1, "text", ["text"], {"role": "user", "content": "hi"}),
+        {"kind": "request", "parts": [{"content": "hi"}]},
+        UserPromptPart("hi"),
+        ModelRequest(parts=["hi"]),  # pyright: ignore[reportArgumentType]
+        ModelResponse(parts="hi"),  # pyright: ignore[reportArgumentType]
+    ],
+)
+async def test_what_is_no_message_is_refused_with_the_turn_it_is_in(root: Path, given: Any) -> None:
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        conversation = await sessions.load("one")
+        assert conversation is not None
+        conversation.messages += [*turn("hello"), given]
+        with pytest.raises(InvalidMessages, match="Message 2"):
+            await sessions.save(conversation)
+        with pytest.raises(InvalidMessages, match="Message 2"):
+            await sessions.append("one", conversation.messages)
+        with pytest.raises(InvalidMessages, match="Message 2"):
+            await sessions.save_history("one", conversation.messages)
+        assert await said_in(sessions, "one") == []
+
+
 @pytest.mark.parametrize("kind", [[], {}, 1, None, True, "", "x" * 1000, "\u0000"])
 async def test_a_part_of_any_kind_is_kept_and_shown(root: Path, kind: object) -> None:
     """A kind that isn't even a word must not make a session unreadable for people."""
