@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,50 @@ def test_a_server_that_is_stopped_as_soon_as_it_starts_stops(tmp_path: Path):
         raise
     assert running.returncode == 0
     assert "Traceback" not in rest
+
+
+def test_a_port_that_is_in_use_is_told_in_a_line(tmp_path: Path):
+    """Also where its owner would share it, as another server does (`SO_REUSEPORT`)."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        ran = process("serve", "--store", tmp_path / "store", "--port", port)
+    assert ran.code == 1
+    assert ran.out == ""
+    assert ran.err.count("\n") == 1
+    assert f"Port {port} of 127.0.0.1 is in use" in ran.err
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux tells a process of its parent's end.")
+def test_nothing_of_a_server_that_is_killed_is_left(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        address = found.getsockname()
+    running = subprocess.Popen(
+        [sys.executable, "-m", "mythline", "serve", "--port", str(address[1])],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    patience = time.monotonic() + 30
+    try:
+        while not _is_listening(address):
+            assert running.poll() is None
+            assert time.monotonic() < patience
+            time.sleep(0.05)
+        running.kill()
+        running.wait()
+        while _is_listening(address):
+            assert time.monotonic() < patience
+            time.sleep(0.05)
+    finally:
+        subprocess.run(["pkill", "-KILL", "-s", str(running.pid)], check=False)
+        running.wait()
+
+
+def _is_listening(address: tuple[str, int]) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(address) == 0

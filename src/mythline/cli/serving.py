@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import errno
 import os
 import signal
+import socket
 import sys
+import time
 from ipaddress import ip_address
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from ..errors import InvalidInput, StoreNotSetUp, StoreUnavailable
+from ..errors import InvalidInput, MythlineError, StoreNotSetUp, StoreUnavailable
 from .options import JsonOption, StoreOption
 from .output import note, plain, print_json, print_line
+
+_PATIENCE: Final = 3.0
+"""Seconds that a server which is just ending gets to give its port back."""
+_SET_PARENT_DEATH_SIGNAL: Final = 1  # `PR_SET_PDEATHSIG` of Linux's prctl
 
 
 def serve(
@@ -68,6 +76,7 @@ def serve(
     if is_database(where):
         _hide(where)
         asyncio.run(_try(where))
+    _check_port(host, port)
     os.environ["MYTHLINE_STORE"] = where
     if allow_host:
         os.environ["MYTHLINE_ALLOWED_HOSTS"] = ",".join(allow_host)
@@ -81,7 +90,16 @@ def serve(
     sys.stdout.flush()  # who started it may wait for it, in a pipe
     # The process that serves is a fork of this one, and would be deaf to a signal to stop until it
     # has handlers of its own: both would then run for ever.
-    os.register_at_fork(after_in_child=_stop_when_told)
+    # It would also outlive this one where that is killed, and keep the port.
+    process, libc = os.getpid(), ctypes.CDLL(None)
+
+    def begin() -> None:
+        if os.getppid() == process and hasattr(libc, "prctl"):
+            libc.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+
+    os.register_at_fork(after_in_child=begin)
     Server(
         "mythline.http.app:create_app",
         factory=True,
@@ -92,9 +110,28 @@ def serve(
     ).serve()
 
 
-def _stop_when_told() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+def _check_port(host: str, port: int) -> None:
+    """See that an address can be bound, alone: servers of one user would share it unnoticed.
+
+    Raises:
+        MythlineError: If it can't.
+    """
+    patience = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+                return
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise MythlineError(f"Can't bind {host}, port {port}: {error.strerror}.") from error
+            if time.monotonic() > patience:
+                raise MythlineError(
+                    f"Port {port} of {host} is in use by another program. Choose one with --port."
+                ) from error
+        time.sleep(0.1)
 
 
 def _hide(where: str) -> None:
