@@ -110,7 +110,7 @@ def test_a_port_that_is_in_use_is_told_in_a_line(tmp_path: Path):
     assert not (tmp_path / "store").exists()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux tells a process of its parent's end.")
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux can do it.")
 def test_nothing_of_a_server_that_is_killed_is_left(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as found:
         address = found.getsockname()
