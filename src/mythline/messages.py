@@ -20,7 +20,7 @@ from uuid import UUID
 from . import legacy
 from .errors import InvalidMessages
 from .models import from_micros, to_micros
-from .profile import MAX_DEPTH, depth, dump_plain, not_a_message, one_line, split, too_deep
+from .profile import MAX_DEPTH, check_form, depth, dump_plain, one_line, split, too_deep
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
@@ -111,20 +111,9 @@ def dump(messages: Iterable[ModelMessage]) -> list[bytes]:
             raise InvalidMessages(f"Message {index} can't be stored: {error}") from error
         if depth(body) > MAX_DEPTH:
             raise too_deep()
-        if not _has_parts(message) and (why := not_a_message(json.loads(body))):
-            raise InvalidMessages(f"Message {index} is not a Pydantic AI message: {why}.")
+        check_form(message, body, index)
         bodies.append(body)
     return bodies
-
-
-def _has_parts(message: Any) -> bool:
-    """Whether an object has the form of a message, as far as that is told without its JSON."""
-    parts = getattr(message, "parts", None)
-    return (
-        hasattr(message, "kind")
-        and isinstance(parts, list | tuple)
-        and all(hasattr(part, "part_kind") for part in cast("Sequence[Any]", parts))
-    )
 
 
 def read(bodies: Sequence[bytes]) -> list[ModelMessage]:

@@ -126,7 +126,7 @@ def too_deep() -> InvalidMessages:
 
 def _element(text: str, start: int, index: int, strict: bool) -> tuple[bytes, int]:
     value, end, is_json = _decode(text, start, strict)
-    why = not_a_message(value)
+    why = _not_a_message(value)
     if why:
         raise InvalidMessages(f"Message {index} is not a Pydantic AI message: {why}.")
     body = text[start:end].encode()
@@ -141,7 +141,24 @@ def _element(text: str, start: int, index: int, strict: bool) -> tuple[bytes, in
     return (one_line(body) if is_json else dump_plain(value)), end
 
 
-def not_a_message(value: Any) -> str | None:
+def check_form(message: Any, body: bytes, index: int) -> None:
+    """Refuse an object that was written as `body` unless it has the form of a message.
+
+    Raises:
+        InvalidMessages: If it doesn't. The message says why.
+    """
+    parts = getattr(message, "parts", None)
+    if (
+        hasattr(message, "kind")
+        and isinstance(parts, list | tuple)
+        and all(hasattr(part, "part_kind") for part in cast("list[Any]", parts))
+    ):
+        return  # as all that are messages, told without a look at the JSON
+    if why := _not_a_message(json.loads(body)):
+        raise InvalidMessages(f"Message {index} is not a Pydantic AI message: {why}.")
+
+
+def _not_a_message(value: Any) -> str | None:
     """Why a JSON value isn't a message, or `None` if it has the form of one."""
     if not isinstance(value, dict):
         return "it is not an object"
