@@ -405,6 +405,34 @@ async def test_a_store_whose_folder_is_removed_while_it_is_open(root: Path) -> N
                 check_error(error, root)
 
 
+@pytest.mark.parametrize("views", [True, False])
+@pytest.mark.parametrize("is_made_anew", [False, True])
+async def test_nothing_is_stored_in_a_database_that_was_removed(
+    root: Path, views: bool, is_made_anew: bool
+) -> None:
+    """It would be acknowledged, and gone."""
+    async with open_store(root, views=views) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        await sessions.append("one", turn("hello"))
+        for file in root.glob("sessions.sqlite3*"):
+            file.unlink()
+        if is_made_anew:
+            async with open_store(root, views=views) as other:
+                await other.sessions("agent").create("another")
+        for make in (
+            lambda: sessions.append("one", turn("more")),
+            lambda: sessions.create("two"),
+            lambda: sessions.exists("two"),
+            lambda: sessions.history("one"),
+        ):
+            with pytest.raises(StoreUnavailable, match="removed or replaced"):
+                await in_time(make(), 10)
+    async with open_store(root, views=views) as store:
+        found = await said_in(store.sessions("agent"), "one") if views else []
+        assert found == (["hello", "hello!"] if views else [])
+
+
 def test_without_file_descriptors(root: Path) -> None:
     """An error of the system beside the database is typed as well."""
     found = json.loads(output("use_without_descriptors", str(root)))

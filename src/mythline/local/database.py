@@ -136,7 +136,8 @@ class Database:
     def __init__(self, directory: Path, committed: Callable[[], object] = lambda: None) -> None:
         self._committed = committed
         self._directory = directory
-        self._path = directory / "sessions.sqlite3"
+        self._path = str(directory / "sessions.sqlite3")
+        self._file: tuple[int, int] | None = None
         self._lock_fd: int | None = None
         self._writer: Connection | None = None
         self._is_durable = True  # whether the writer syncs, as `_connect` has it do
@@ -165,6 +166,7 @@ class Database:
             try:
                 with self._turn():
                     self._writer = self._connect(migrate=True)
+                    self._file = self._in_place()
             except BaseException:
                 self._disconnect()
                 self._unlock()
@@ -249,6 +251,24 @@ class Database:
         finally:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
 
+    def _in_place(self) -> tuple[int, int]:
+        """Which file is in the database's place."""
+        found = os.stat(self._path)
+        return found.st_dev, found.st_ino
+
+    def _check_place(self) -> None:
+        """Refuse to go on with a file that was removed: what is written there is lost.
+
+        Raises:
+            StoreUnavailable: If it was, or another one is in its place.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            if self._in_place() == self._file:
+                return
+        raise StoreUnavailable(
+            "The store's database was removed or replaced while it was open. Restart what uses it."
+        )
+
     def empty_log(self) -> bool:
         """Write the log into the database and cut its file to nothing: it has what was removed.
 
@@ -293,6 +313,7 @@ class Database:
         """
         self.check()
         try:
+            self._check_place()
             connection = self._take_reader()
             try:
                 if snapshot:
@@ -416,6 +437,7 @@ class Database:
     def _commit(self, batch: list[_Job]) -> None:
         try:
             with self._turn():
+                self._check_place()
                 if self._writer is None:
                     self._writer = self._connect()
                     self._is_durable = True

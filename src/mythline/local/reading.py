@@ -167,7 +167,7 @@ class Reading(Opened):
     async def load(
         self, key: SessionKey, *, limit: int | None = None, shared: bool = False
     ) -> tuple[SessionState | SessionDetails, bytes | None] | None:
-        """A session and its messages, of one snapshot: by one statement, or beside the event loop."""
+        """A session and its messages, by one statement; where that is not enough, in a thread."""
         self._check()
         place = rows.place_of(key)
         plain = self._database.read(
