@@ -415,8 +415,9 @@ async def test_nothing_is_stored_in_a_database_that_was_removed(
         sessions = store.sessions("agent")
         await sessions.create("one")
         await sessions.append("one", turn("hello"))
-        for file in root.glob("sessions.sqlite3*"):
-            file.unlink()
+        for name in os.listdir(root):
+            if name.startswith("sessions.sqlite3"):
+                os.unlink(root / name)
         if is_made_anew:
             async with open_store(root, views=views) as other:
                 await other.sessions("agent").create("another")

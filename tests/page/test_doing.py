@@ -73,6 +73,30 @@ def test_tags_pins_and_archives(look: Look, api: httpx.Client, session: str):
     until(page, lambda: not info(api, session)["archived"])
 
 
+def test_changes_in_a_row_are_not_taken_for_others(look: Look, session: str):
+    """What was asked for before the answer to a change came doesn't bring back what was before."""
+    page = opened(look, session)
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append((route, route.fetch()))
+
+    page.context.route(f"**/{session}/info", hold, times=1)
+    page.keyboard.press("p")
+    page.get_by_role("button", name="Unpin").wait_for()
+    until(page, lambda: bool(held))
+    page.keyboard.press("p")
+    page.get_by_role("button", name="Pin", exact=True).wait_for()
+    ((route, old),) = held
+    assert old.json()["pinned"]
+    with page.expect_response(f"**/{session}/info"):
+        route.fulfill(response=old)
+    with page.expect_response(f"**/{session}/info"):  # it is asked for again
+        pass
+    page.keyboard.press("p")
+    page.get_by_role("button", name="Unpin").wait_for()
+
+
 def test_a_change_that_comes_too_late_says_so(look: Look, api: httpx.Client, session: str):
     look.expected = ("412",)
     page = opened(look, session)

@@ -34,6 +34,7 @@ export class SessionView {
     /** @type {Branch[]} */
     this.branches = [];
     this.run = 0;
+    this.told = 0; // how often something was known of the session
     this.isGone = false;
     this.loading = Promise.resolve();
     this.header = new Header({
@@ -101,9 +102,10 @@ export class SessionView {
       const [info, branches] = await Promise.all([ask(path("info")), ask(path("branches"))]);
       if (run !== this.run) return;
       Object.assign(this, { info, branches });
+      const { told } = this;
       const isFound = await this.transcript.load(place.agent, place.session, place);
       if (run !== this.run) return;
-      this.know(info);
+      this.knowIfNew(info, told);
       if (place.entry && !isFound) await this.elsewhere(place);
       this.chat.arrive(isOther);
     } catch (error) {
@@ -125,9 +127,20 @@ export class SessionView {
     go({ at: place.entry }, { replace: true });
   }
 
+  /**
+   * What was asked for before the answer to a change came may be older than that.
+   * @param {Info} info
+   * @param {number} told how often something was known when it was asked for
+   */
+  knowIfNew(info, told) {
+    if (told === this.told) this.know(info);
+    else this.refreshSoon();
+  }
+
   /** @param {Info} info */
   know(info) {
     if (info.session_id !== here().session) return;
+    this.told += 1;
     this.info = info;
     this.header.show(info);
     const waits = info.deferred_tool_requests;
@@ -252,7 +265,7 @@ export class SessionView {
     const happened = new Set(this.happened);
     this.happened.clear();
     const place = here();
-    const { run } = this;
+    const { run, told } = this;
     const last = [...happened].at(-1) ?? "";
     if (last === "deleted" || last === "purged") {
       this.gone(place);
@@ -272,7 +285,7 @@ export class SessionView {
       else await this.transcript.refresh();
       if (run !== this.run) return;
       this.isGone = false;
-      this.know(info);
+      this.knowIfNew(info, told);
     } catch (error) {
       if (run !== this.run) return;
       if (error instanceof Problem && error.status === 404 && !error.message.includes("entry")) this.gone(place);
