@@ -415,9 +415,8 @@ async def test_nothing_is_stored_in_a_database_that_was_removed(
         sessions = store.sessions("agent")
         await sessions.create("one")
         await sessions.append("one", turn("hello"))
-        for name in os.listdir(root):
-            if name.startswith("sessions.sqlite3"):
-                os.unlink(root / name)
+        shutil.move(root / "sessions.sqlite3", root.parent)
+        shutil.move(root / "sessions.sqlite3-wal", root.parent)
         if is_made_anew:
             async with open_store(root, views=views) as other:
                 await other.sessions("agent").create("another")
