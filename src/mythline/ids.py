@@ -80,9 +80,14 @@ def check_owner(value: str | None) -> str | None:
     if value is None:
         return None
     valid = isinstance(value, str) and 1 <= len(value) <= MAX_OWNER  # pyright: ignore[reportUnnecessaryIsInstance]
-    if valid and not any("\ud800" <= character <= "\udfff" for character in value):
+    if valid and is_unicode(value):
         return value
     raise InvalidId(f"Not an owner: {_shown(value)}. Use 1 to {MAX_OWNER} characters, or none.")
+
+
+def is_unicode(value: str) -> bool:
+    """Whether `value` can be written in UTF-8: it has no half of a surrogate pair."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def new_session_id(now: datetime | None = None) -> str:

@@ -113,7 +113,8 @@ class AgentSessions(Transfers, Lifecycle):
 
         Args:
             session_id: The session.
-            limit: At most this many, from 1: the last of those asked for, the first with `after`.
+            limit: At most this many, from 1: the last of those asked for; with `after` and no
+                `before`, the first.
             before: Only those before this entry, exclusive.
             after: Only those after this entry, exclusive.
             at: Another history: that which ends with this entry, of a branch, say. It can't be
@@ -203,7 +204,8 @@ class AgentSessions(Transfers, Lifecycle):
         Args:
             session_id: The session.
             limit: At most this many items, from 1; but an entry is never cut, so one that has
-                more comes whole. The last of those asked for, the first with `after`.
+                more comes whole. The last of those asked for; with `after` and
+                no `before`, the first.
             before: Only what comes before this entry, exclusive.
             after: Only what comes after this entry, exclusive.
             at: Another history: that which ends with this entry, as in `entries`.
@@ -237,8 +239,8 @@ class AgentSessions(Transfers, Lifecycle):
             session_id: The session.
             new: Its messages, or a JSON array of them, whose bytes are kept.
             expected_revision: Only go on from this revision.
-            idempotency_key: 1 to 255 characters. A repeat within a day stores nothing, and gives
-                what the first one gave.
+            idempotency_key: 1 to 255 characters of valid Unicode. A repeat within a day stores
+                nothing, and gives what the first one gave.
 
         Raises:
             SessionNotFound: If there is no session.
@@ -253,8 +255,10 @@ class AgentSessions(Transfers, Lifecycle):
             bodies = messages.dump(new)
         if not bodies:
             raise InvalidMessages("No messages. A turn has at least one.")
-        if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
-            raise InvalidInput("An Idempotency-Key has 1 to 255 characters.")
+        if idempotency_key is not None and not (
+            1 <= len(idempotency_key) <= 255 and ids.is_unicode(idempotency_key)
+        ):
+            raise InvalidInput("An Idempotency-Key has 1 to 255 characters of valid Unicode.")
         revision, *entry_ids = ids.new_entry_ids(1 + len(bodies))
         result = await self.store.append(
             key,

@@ -268,7 +268,8 @@ class Store(ABC):
 
         Args:
             key: The session.
-            limit: At most this many: the last of those asked for, or the first with `after`.
+            limit: At most this many: the last of those asked for; with `after` and no `before`, the
+                first.
             before: Only messages before this entry, exclusive.
             after: Only messages after this entry, exclusive.
 

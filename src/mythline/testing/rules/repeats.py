@@ -95,7 +95,7 @@ class RepeatRules(StoreRules):
             stored = min(number, 2)
             assert (done.entry_ids, done.message_count) == ((f"e{stored}",), stored + 1)
 
-    @pytest.mark.parametrize("key", ["", "x" * 256])
+    @pytest.mark.parametrize("key", ["", "x" * 256, "\ud800"])
     async def test_length_of_a_key(self, sessions: AgentSessions, key: str) -> None:
         """A key has 1 to 255 characters."""
         await sessions.create("one")
