@@ -16,8 +16,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from ..errors import StoreClosed, StoreUnavailable
+from ..errors import MythlineError, StoreClosed, StoreUnavailable
 from .failures import AGAIN, GONE, MISREAD, OutcomeUnknown, misread, translated
+from .pool import InUse, Pool
 
 log = logging.getLogger("mythline")
 
@@ -37,14 +38,6 @@ CANCEL: Final = 5.0
 """Seconds that the server gets to give up a statement that nobody waits for any more."""
 TRIES: Final = 10
 """How often a transaction is begun anew that the server gave up for the sake of another."""
-
-
-class Connection(asyncpg.Connection):
-    """A connection that has no state to be reset: nothing is set, locked or listened to on it."""
-
-    def get_reset_query(self) -> str:
-        """Nothing: it would be one more round trip with each statement."""
-        return ""
 
 
 def hosts(dsn: str) -> list[str]:
@@ -101,7 +94,7 @@ class Connections:
         self._size = size
         self._transaction_pooling = transaction_pooling
         self._primary = primary
-        self._pools: dict[asyncio.AbstractEventLoop, Any] = {}
+        self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
         self._ends: dict[asyncio.AbstractEventLoop, AsyncGenerator[None]] = {}
         self._lock = threading.Lock()
         self._is_open = False
@@ -138,7 +131,6 @@ class Connections:
         """What connections are made with."""
         options: dict[str, Any] = {
             "command_timeout": TIMEOUT if self._primary is None else TIMEOUT_REPLICA,
-            "connection_class": Connection,
             "max_cached_statement_lifetime": 0,
         }
         if self._primary is None and "target_session_attrs" not in self._hosts[0]:
@@ -149,9 +141,10 @@ class Connections:
             options["server_settings"] = {"application_name": "mythline", "jit": "off"}
         return options
 
-    async def _connect(self, *_: Any, **options: Any) -> Any:
+    async def _connect(self) -> Any:
         """A connection to the first host that will do, the last that did before the others."""
         error: Exception | None = None
+        options = self._options()
         known = self._hosts
         for host in known:
             try:
@@ -171,75 +164,79 @@ class Connections:
         """A connection of its own, beside the pool. The caller closes it."""
         self.check()
         try:
-            return await self._connect(**self._options())
+            return await self._connect()
         except MISREAD as error:
             raise misread(error) from None
         except (asyncpg.PostgresError, *GONE) as error:
             raise translated(error) from error
 
-    async def _pool(self) -> Any:
+    async def _pool(self) -> Pool:
         self.check()
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
+            pool = Pool(self._connect, self._size)
             with self._lock:
                 for other in [other for other in self._pools if other.is_closed()]:
                     del self._pools[other], self._ends[other]
-                pool = self._pools.get(loop)
-                if pool is None:
-                    pool = asyncpg.create_pool(
-                        min_size=0,
-                        max_size=self._size,
-                        max_queries=1 << 40,
-                        connect=self._connect,
-                        **self._options(),
-                    )
-                    self._pools[loop] = pool
-                    self._ends[loop] = _until_the_loop_ends(pool)
-            await anext(self._ends[loop])
-        await pool  # made ready once; connections come when they are needed
+                self._pools[loop] = pool
+                end = self._ends[loop] = _until_the_loop_ends(pool)
+            await anext(end)
         return pool
 
-    @contextlib.asynccontextmanager
-    async def _acquired(self) -> AsyncGenerator[Any]:
+    async def _acquired(self, pool: Pool) -> Any:
         """A connection of the pool.
 
         Raises:
             StoreUnavailable: If none is to be had. Nothing was sent.
         """
         try:
-            pool = await self._pool()
-            connection = await pool.acquire(timeout=WAIT)
-        except MISREAD as error:
-            raise misread(error) from None
-        except TimeoutError as error:
+            return await pool.acquire(WAIT)
+        except InUse as error:
             raise StoreUnavailable(
                 "All connections to the database are in use. Try again in a moment."
             ) from error
+        except MISREAD as error:
+            raise misread(error) from None
         except (asyncpg.PostgresError, *GONE) as error:
             self.check()
             raise translated(error) from error
+
+    async def _using(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """What `work` returns, called with a connection of the pool."""
+        pool = await self._pool()
+        connection = await self._acquired(pool)
+        in_doubt = True
         try:
-            yield connection
+            result = await work(connection)
+            in_doubt = False
+            return result
         except asyncpg.ReadOnlySQLTransactionError:
             connection.terminate()  # it leads to a server that isn't the primary any more
-            await pool.expire_connections()
+            pool.expire()
             raise
-        except GONE:
-            await pool.expire_connections()
+        except (asyncpg.InvalidCachedStatementError, *GONE):
+            pool.expire()
+            raise
+        except (asyncpg.PostgresError, MythlineError):
+            in_doubt = False
             raise
         finally:
-            # A statement that took too long is given up by the server before this goes on, if
-            # the server can be reached: whether it was stored can be read then.
-            with contextlib.suppress(*GONE):
-                await pool.release(connection, timeout=CANCEL)
+            if in_doubt:
+                # A statement that took too long is given up by the server before this goes on, if
+                # the server can be reached: whether it was stored can be read then.
+                await pool.settle(connection, CANCEL)
+            else:
+                pool.release(connection)
 
     async def _fetch(self, statement: str, *values: Any) -> list[Row]:
-        async with self._acquired() as connection:
+        async def fetch(connection: Any) -> list[Row]:
             if not self._transaction_pooling:
                 return await connection.fetch(statement, *values)
             async with connection.transaction():
                 return await connection.fetch(statement, *values)
+
+        return await self._using(fetch)
 
     async def read(self, statement: str, *values: Any) -> list[Row]:
         """The rows that a statement gives that changes nothing; repeated if a connection is lost.
@@ -300,8 +297,7 @@ class Connections:
         begin = "BEGIN" if lock is None else f"BEGIN; SELECT pg_advisory_xact_lock({lock:d})"
 
         async def once() -> T:
-            async with self._acquired() as connection:
-                return await self._once(connection, begin, function, seconds)
+            return await self._using(lambda held: self._once(held, begin, function, seconds))
 
         return await self._committed(once)
 
@@ -335,14 +331,16 @@ class Connections:
             result = await function(Transaction(connection, seconds))
         except BaseException:
             if not connection.is_closed():
-                with contextlib.suppress(*GONE, asyncpg.PostgresError):
+                try:
                     await connection.execute("ROLLBACK")
+                except (asyncpg.PostgresError, *GONE):
+                    connection.terminate()
             raise
         await connection.execute("COMMIT")
         return result
 
 
-async def _until_the_loop_ends(pool: Any) -> AsyncGenerator[None]:
+async def _until_the_loop_ends(pool: Pool) -> AsyncGenerator[None]:
     """End the connections of an event loop with it, as of one that `asyncio.run` makes.
 
     Nobody else could: it ends the generators that are open in it before it is closed.
