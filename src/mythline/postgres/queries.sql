@@ -5,22 +5,32 @@
 
 -- Sessions ------------------------------------------------------------------------------------
 
--- With `$4`, and no such session of the owner, one that is found by its id alone.
 -- name: get
+SELECT {details} FROM ({own}) AS s
+
+-- name: get_shared
 SELECT {details} FROM ({found}) AS s
 
--- The session with the messages of its history, or of its last `$5`: rows in any order, each with
--- up to 32 messages of a line, with commas between, the number in the history of the first place
--- that they may have, and whether one of them is odd. One row has what else is known of the session.
+-- The state of a session with its messages. Where either will do, one of the owner is looked for
+-- first: to look for both takes longer, and hardly ever finds the other.
+-- name: load
+WITH RECURSIVE s AS ({own}), {loaded}
+
+-- name: load_shared
+WITH RECURSIVE s AS ({found}), {loaded}
+
+-- The messages of the history, or its last `$4`: rows in any order, each with up to 32 messages of
+-- a line, with commas between, the number in the history of the first place that they may have, and
+-- whether one of them is odd. One row has the state.
 -- A long history in one value would be copied again and again on its way; a row for each message
 -- would be many for a driver. The limit is none: it tells the planner that lines aren't long.
--- name: load
-WITH RECURSIVE s AS ({found}), {part}
-SELECT {details}, part.base + step.n * 32 AS start, read.bodies, read.is_odd
+-- name: loaded
+{part}
+SELECT {state}, part.base + step.n * 32 AS start, read.bodies, read.is_odd
   FROM s AS whose CROSS JOIN part
   LEFT JOIN LATERAL (
     SELECT n FROM generate_series(
-      greatest(whose.message_count - $5::integer - part.base, 0) / 32, (part.length - 1) / 32
+      greatest(whose.message_count - $4::integer - part.base, 0) / 32, (part.length - 1) / 32
     ) AS n
      LIMIT part.length + 1
   ) AS step ON true
@@ -29,7 +39,7 @@ SELECT {details}, part.base + step.n * 32 AS start, read.bodies, read.is_odd
       SELECT body, odd FROM mythline.entries AS e
        WHERE e.owner = whose.owner AND e.agent_id = whose.agent_id
          AND e.session_id = part.home AND e.line = part.line AND e.place < part.length
-         AND e.place >= greatest(whose.message_count - $5::integer - part.base, step.n * 32)
+         AND e.place >= greatest(whose.message_count - $4::integer - part.base, step.n * 32)
          AND e.place < step.n * 32 + 32
        ORDER BY e.place
     ) AS those
@@ -102,10 +112,7 @@ SELECT DISTINCT agent_id FROM mythline.sessions WHERE owner = $1 AND deleted IS 
 -- A page of a history: how many of its messages come before, and those, in any order, with the
 -- one before them. `$4` is a limit, `$5` and `$6` the entries before and after which it is.
 -- name: history
-WITH RECURSIVE s AS (
-  SELECT * FROM mythline.sessions
-   WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND deleted IS NULL
-), {part},
+WITH RECURSIVE s AS ({own}), {part},
 bound AS MATERIALIZED (
   SELECT CASE WHEN $6::text IS NULL THEN 0 ELSE 1 + {position_6} END AS low,
          CASE WHEN $5::text IS NULL THEN s.message_count ELSE {position_5} END AS high
@@ -950,17 +957,30 @@ s.created, s.updated, s.deleted, s.pinned, s.archived, s.title, s.opening, s.pre
 -- And with all that it carries.
 -- name: details
 {info}, s.head_id, s.usage, s.deferred, s.metadata, s.forked_from, s.forked_at,
+{branches} AS branches
+
+-- The part of it that a history is gone on from.
+-- name: state
+s.owner, s.revision, s.described, s.updated, s.head_id, s.usage, s.deferred, s.forked_from,
+s.forked_at, {branches} AS branches
+
+-- name: branches
 ARRAY(SELECT b.entry_id FROM mythline.branches AS b
        WHERE b.owner = s.owner AND b.agent_id = s.agent_id AND b.session_id = s.session_id
-         AND b.n = s.n ORDER BY b.ord) AS branches
+         AND b.n = s.n ORDER BY b.ord)
 
+-- name: own
+SELECT * FROM mythline.sessions
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND deleted IS NULL
+
+-- A session of the owner, or else one that is found by its id alone.
 -- name: found
 SELECT * FROM (
   SELECT *, 0 AS rank FROM mythline.sessions
    WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND deleted IS NULL
   UNION ALL
   (SELECT *, 1 FROM mythline.sessions
-    WHERE $4::boolean AND agent_id = $2 AND session_id = $3 AND deleted IS NULL AND shared_id
+    WHERE agent_id = $2 AND session_id = $3 AND deleted IS NULL AND shared_id
     ORDER BY updated DESC LIMIT 1)
 ) AS either ORDER BY rank LIMIT 1
 

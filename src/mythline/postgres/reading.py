@@ -74,7 +74,8 @@ class Reading(Store):
 
     async def get(self, key: SessionKey, *, shared: bool = False) -> SessionDetails | None:
         """A session, by its key."""
-        found = await self._primary.read(SQL["get"], *rows.place_of(key), shared)
+        statement = SQL["get_shared" if shared else "get"]
+        found = await self._primary.read(statement, *rows.place_of(key))
         return rows.details(found[0]) if found else None
 
     async def list(self, owner: str | None, agent_id: str, listing: Listing) -> SessionPage:
@@ -128,21 +129,24 @@ class Reading(Store):
         self, key: SessionKey, *, limit: int | None = None, shared: bool = False
     ) -> tuple[SessionState | SessionDetails, bytes | None] | None:
         """A session and the array of its messages, of one snapshot."""
+        values = *rows.place_of(key), _most(limit)
         try:
-            found = await self._primary.read(SQL["load"], *rows.place_of(key), shared, _most(limit))
+            found = await self._primary.read(SQL["load"], *values)
+            if shared and not found:
+                found = await self._primary.read(SQL["load_shared"], *values)
         except StoreUnavailable as error:
             if isinstance(error.__cause__, asyncpg.ProgramLimitExceededError):
                 return await super().load(key, limit=limit, shared=shared)
             raise
         if not found:
             return None
-        details = next(rows.details(row) for row in found if row["session_id"] is not None)
+        state = next(rows.state(key, row) for row in found if row["revision"] is not None)
         if any(row["is_odd"] for row in found):
-            return details, None
+            return state, None
         parts: list[tuple[int, bytes]] = sorted(
             (row["start"], row["bodies"]) for row in found if row["bodies"] is not None
         )
-        return details, b"[%b]" % b",".join(bodies for _, bodies in parts)
+        return state, b"[%b]" % b",".join(bodies for _, bodies in parts)
 
     async def line(
         self, owner: str | None, agent_id: str, entry_id: str, *, limit: int | None = None

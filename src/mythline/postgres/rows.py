@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from .. import messages
-from ..models import SessionDetails, SessionInfo, from_micros
+from ..models import SessionDetails, SessionInfo, SessionState, from_micros
 from ..store import SessionKey
 from .connections import Row
 from .texts import escaped, unescaped
@@ -62,6 +62,22 @@ def details(row: Row) -> SessionDetails:
         forked_at=row["forked_at"],
         metadata=json.loads(row["metadata"]),
         given_title=row["title"],
+    )
+
+
+def state(key: SessionKey, row: Row) -> SessionState:
+    """What a row tells of the session with this agent and id that a history is gone on from."""
+    return SessionState(
+        key.session_id,
+        unescaped(row["owner"]) or None,
+        revision(row),
+        from_micros(row["updated"]),
+        row["head_id"],
+        row["usage"],
+        row["deferred"],
+        tuple(row["branches"]),
+        row["forked_from"],
+        row["forked_at"],
     )
 
 

@@ -60,7 +60,7 @@ async def delete(connections: Connections, key: SessionKey, expected: Expected) 
             if not await _is_deleted(connections, place, now):
                 raise StoreUnavailable(_LOST) from error.__cause__
             return True
-    there = await connections.read(SQL["get"], *place, False)
+    there = await connections.read(SQL["get"], *place)
     if there and expected is ANY:
         return await delete(connections, key, expected)  # it was made in between
     if there or isinstance(expected, str):
@@ -168,7 +168,7 @@ async def restore(connections: Connections, key: SessionKey, session_id: str) ->
             raise SessionNotFound(key.session_id)
         chosen[:] = [found["n"]]
         names = key.agent_id, session_id
-        if await transaction.row(SQL["get"], *new, False) or (
+        if await transaction.row(SQL["get"], *new) or (
             found["shared_id"] and await transaction.row(SQL["id_is_taken"], *names)
         ):
             raise SessionExists(session_id)
@@ -176,7 +176,7 @@ async def restore(connections: Connections, key: SessionKey, session_id: str) ->
         if session_id != key.session_id:  # its own line is one of its own name
             line, length = await _line_after(transaction, place, new, found), 0
         await transaction.rows(SQL["restore"], *place, found["n"], session_id, line, length)
-        restored = await transaction.row(SQL["get"], *new, False)
+        restored = await transaction.row(SQL["get"], *new)
         assert restored is not None
         mark = rows.revision(restored)
         await transaction.rows(SQL["note"], *new, "restored", mark, now_micros())

@@ -86,7 +86,7 @@ async def append(connections: Connections, key: SessionKey, append: Append) -> A
             repeated = await _repeated(connections, place, repeat, append)
             if repeated is not None:
                 return repeated
-        if not await connections.read(SQL["get"], *place, False):
+        if not await connections.read(SQL["get"], *place):
             raise SessionNotFound(key.session_id)
         if append.expected is not ANY:
             raise RevisionConflict(key.session_id)
@@ -179,9 +179,7 @@ async def save(connections: Connections, key: SessionKey, save: Save) -> None:
             )
     except asyncpg.UniqueViolationError as error:
         # Not by the constraint, which has another name in each partition of a table.
-        is_there = save.expected is None and await connections.read(
-            SQL["get"], *rows.place_of(key), False
-        )
+        is_there = save.expected is None and await connections.read(SQL["get"], *rows.place_of(key))
         if save.entries and not is_there:
             raise EntryExists from error
         raise RevisionConflict(key.session_id) from error
@@ -299,7 +297,7 @@ async def describe(connections: Connections, key: SessionKey, change: Describe) 
         kind = "renamed" if title != row["title"] else "updated"
         mark = f"{row['revision']}.{change.mark}"
         await transaction.rows(SQL["note"], *place, kind, mark, now_micros())
-        found = await transaction.row(SQL["get"], *place, False)
+        found = await transaction.row(SQL["get"], *place)
         assert found is not None
         return rows.details(found)
 
