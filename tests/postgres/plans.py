@@ -97,7 +97,7 @@ def nodes(node: Any) -> Iterator[Any]:
         yield from nodes(inner)
 
 
-def _rows(node: Any) -> float:
+def rows_of(node: Any) -> float:
     """How many rows a node took up, or would."""
     each = node.get("Actual Rows", node["Plan Rows"])
     left = sum(count for name, count in node.items() if name.startswith("Rows Removed by"))
@@ -112,6 +112,6 @@ def faults(plan: Any, most: int) -> list[str]:
         if kind == "Seq Scan" and table not in _LITTLE:
             found.append(f"{kind} of {table}")
         takes = ("Scan" in kind and table) or kind in ("Sort", "Incremental Sort")
-        if takes and _rows(node) > most:
-            found.append(f"{kind} of {table}: {_rows(node)} rows")
+        if takes and rows_of(node) > most:
+            found.append(f"{kind} of {table}: {rows_of(node)} rows")
     return found

@@ -12,12 +12,13 @@ import pytest
 from pydantic_ai import Agent
 from pydantic_ai.models.test import TestModel
 
+from mythline.errors import SessionNotFound
 from mythline.operations import Listing
 from mythline.postgres import PostgresStore
 from mythline.postgres.statements import SQL
 from mythline.store import SessionKey
 from tests.postgres.crowds import SESSIONS, fill
-from tests.postgres.plans import faults, plan, statements
+from tests.postgres.plans import faults, nodes, plan, rows_of, statements
 from tests.postgres.proxy import Proxy
 from tests.postgres.support import turn
 
@@ -201,6 +202,55 @@ async def test_sessions_and_histories_are_read_from_an_index(crowd):
             assert await store.locate(key, entry_ids[0])
             assert await store.branches(key) == []
         await check_plans(crowd, asked, most=20)
+
+
+async def plans(dsn: str, asked: Any) -> list[Any]:
+    """The nodes of the plans of these statements."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return [
+            node
+            for statement, values in asked
+            for mode in ("custom", "generic")
+            for node in nodes(await plan(connection, statement, values, mode))
+        ]
+    finally:
+        await connection.close()
+
+
+async def test_a_session_is_found_by_its_id_whatever_is_known_of_its_owner(crowd):
+    """To a planner without statistics of them, sessions of an owner are one or none."""
+    key = SessionKey("nobody", "agent", "one")
+    async with PostgresStore(crowd) as store:
+        with statements() as asked:
+            assert await store.get(key) is None
+            assert await store.load(key) is None
+            assert await store.history(key) is None
+            with pytest.raises(SessionNotFound):
+                await store.sessions("agent", owner="nobody").append("one", turn("1"))
+    mine = [each for each in asked if "nobody" in each[1]]  # not what goes on beside it
+    assert len(mine) == 5
+    found = [node for node in await plans(crowd, mine) if node.get("Relation Name") == "sessions"]
+    assert {node.get("Index Name") for node in found} == {None, "sessions_key"}
+    assert {node["Node Type"] for node in found} == {"Index Scan", "ModifyTable"}
+
+
+async def test_a_load_in_a_small_store_reads_no_line_but_its_own(database):
+    """Where there are few lines, the planner joins them all, rather than to look up those."""
+    async with PostgresStore(database) as store:
+        sessions = store.sessions("agent")
+        await asyncio.gather(*[sessions.create(f"session-{number}") for number in range(200)])
+        await sessions.append("session-7", turn("1"))
+        connection = await asyncpg.connect(database)
+        await connection.execute("VACUUM ANALYZE")
+        await connection.close()
+        with statements() as asked:
+            assert await sessions.load("session-7")
+            assert await sessions.history("session-7")
+    mine = [each for each in asked if "session-7" in each[1]]
+    assert len(mine) == 2
+    found = [node for node in await plans(database, mine) if node.get("Relation Name") == "lines"]
+    assert max(map(rows_of, found)) <= 2
 
 
 async def test_saves_find_what_they_change_by_an_index(crowd):

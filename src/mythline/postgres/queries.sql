@@ -998,6 +998,7 @@ part AS (
     FROM part CROSS JOIN s JOIN mythline.lines AS l
       ON l.owner = s.owner AND l.agent_id = s.agent_id
      AND l.session_id = part.follows_home AND l.line = part.follows_line
+   WHERE part.follows_line IS NOT NULL
 )
 
 -- How many messages of the history `part` of `s` come before an entry; NULL if it hasn't got it.

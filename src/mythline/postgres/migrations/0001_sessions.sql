@@ -64,8 +64,6 @@ CREATE TABLE mythline.sessions (
   PRIMARY KEY (owner, agent_id, session_id, n)
 ) WITH (fillfactor = 85);
 
-CREATE UNIQUE INDEX sessions_key ON mythline.sessions (owner, agent_id, session_id)
-  WHERE deleted IS NULL;
 CREATE INDEX sessions_recent ON mythline.sessions (owner, agent_id, archived, updated, n)
   WHERE deleted IS NULL;
 CREATE INDEX sessions_created ON mythline.sessions (owner, agent_id, archived, created, n)
@@ -82,6 +80,10 @@ CREATE INDEX sessions_trash ON mythline.sessions (owner, agent_id, deleted, n)
 CREATE INDEX sessions_expiring ON mythline.sessions (deleted) WHERE deleted IS NOT NULL;
 CREATE INDEX sessions_unindexed ON mythline.sessions (owner, agent_id, n)
   WHERE deleted IS NULL AND unindexed;
+-- The last of them: of indexes that seem equally good, the planner takes the newest. To one that
+-- has no statistics yet of an owner or agent, every index on them seems as good as this.
+CREATE UNIQUE INDEX sessions_key ON mythline.sessions (owner, agent_id, session_id)
+  WHERE deleted IS NULL;
 
 CREATE TABLE mythline.tags (
   owner      text COLLATE "C" NOT NULL,
