@@ -391,6 +391,6 @@ def content_text(content: Any) -> str:
 
 
 def excerpt(content: str, longest: int) -> str:
-    """The start of `content` on one line, at most `longest` characters."""
-    line = " ".join(content[: longest * 4].split())
+    """The start of `content` on one line, at most `longest` characters; a NUL is a blank."""
+    line = " ".join(content[: longest * 4].replace("\0", " ").split())
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"

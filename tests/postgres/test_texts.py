@@ -2,7 +2,9 @@
 
 import pytest
 
+from mythline import open_store
 from mythline.postgres.texts import shown, storable
+from tests.postgres.support import turn
 
 
 @pytest.mark.parametrize(
@@ -19,3 +21,18 @@ def test_not_kept(text, code):
     bad = chr(code)
     assert not storable(text.format(bad))
     assert shown(text.format(bad)) == text.format("\ufffd")
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\0", "\0\0 a"])
+async def test_a_nul_looks_the_same_in_every_store(database, tmp_path, text):
+    shows: list[tuple[str | None, str]] = []
+    for where in (database, str(tmp_path / "store")):
+        async with open_store(where) as store:
+            sessions = store.sessions("agent")
+            await sessions.create("one")
+            await sessions.append("one", turn(text))
+            found = await sessions.info("one")
+            shows.append((found.title, found.preview))
+            assert (await sessions.history("one"))[0].parts[0].content == text
+    assert shows[0] == shows[1]
+    assert "\ufffd" not in shows[0][1]
