@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 from ..errors import MythlineError, StoreClosed, StoreUnavailable
+from . import addresses
 from .failures import AGAIN, GONE, MISREAD, OutcomeUnknown, misread, translated
 from .pool import InUse, Pool
 
@@ -36,19 +37,15 @@ TIMEOUT_REPLICA: Final = 10.0
 """The same on a replica, before the primary is asked."""
 CANCEL: Final = 5.0
 """Seconds that the server gets to give up a statement that nobody waits for any more."""
+BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+"""What is done after a lock was waited for has to see what was done under it."""
+_SETTINGS: Final = {
+    "application_name": "mythline",
+    "jit": "off",
+    "default_transaction_isolation": "read committed",
+}
 TRIES: Final = 10
 """How often a transaction is begun anew that the server gave up for the sake of another."""
-
-
-def hosts(dsn: str) -> list[str]:
-    """An address with several hosts, `postgresql://…@one:5432,two:5432/…`, as one for each."""
-    try:
-        parts = urlsplit(dsn)
-    except ValueError as error:
-        raise misread(error) from None
-    user, at, names = parts.netloc.rpartition("@")
-    found = [parts._replace(netloc=f"{user}{at}{name}") for name in names.split(",")]
-    return [urlunsplit(one) for one in found]
 
 
 class Transaction:
@@ -90,7 +87,7 @@ class Connections:
         transaction_pooling: bool = False,
         primary: Connections | None = None,
     ) -> None:
-        self._hosts = hosts(dsn)
+        self._hosts, self._seconds, self._asked = addresses.read(dsn)
         self._size = size
         self._transaction_pooling = transaction_pooling
         self._primary = primary
@@ -133,12 +130,14 @@ class Connections:
             "command_timeout": TIMEOUT if self._primary is None else TIMEOUT_REPLICA,
             "max_cached_statement_lifetime": 0,
         }
-        if self._primary is None and "target_session_attrs" not in self._hosts[0]:
+        if self._primary is None and "target_session_attrs" not in self._asked:
             options["target_session_attrs"] = "read-write"
         if self._transaction_pooling:
             options["statement_cache_size"] = 0
         else:
-            options["server_settings"] = {"application_name": "mythline", "jit": "off"}
+            options["server_settings"] = {**_SETTINGS}
+            if "application_name" in self._asked:
+                del options["server_settings"]["application_name"]
         return options
 
     async def _connect(self) -> Any:
@@ -146,11 +145,10 @@ class Connections:
         error: Exception | None = None
         options = self._options()
         known = self._hosts
+        seconds = min(CONNECT / len(known), self._seconds)
         for host in known:
             try:
-                connection = await _to_the_end(
-                    asyncpg.connect(host, **options, timeout=CONNECT / len(known))
-                )
+                connection = await _to_the_end(asyncpg.connect(host, **options, timeout=seconds))
             except (asyncpg.PostgresError, *GONE) as failed:
                 error = failed
                 continue
@@ -158,6 +156,8 @@ class Connections:
             self._hosts = [host, *(other for other in known if other != host)]
             return connection
         assert error is not None
+        if isinstance(error, ssl.CertificateError):  # a ValueError too, as those of an address
+            raise translated(error) from error
         raise error
 
     async def connect(self) -> Any:
@@ -233,7 +233,7 @@ class Connections:
         async def fetch(connection: Any) -> list[Row]:
             if not self._transaction_pooling:
                 return await connection.fetch(statement, *values)
-            async with connection.transaction():
+            async with connection.transaction(isolation="read_committed"):
                 return await connection.fetch(statement, *values)
 
         return await self._using(fetch)
@@ -294,7 +294,7 @@ class Connections:
             asyncpg.IntegrityConstraintViolationError: As it is, for the caller to tell which.
             MythlineError: What `function` raises; or `StoreError` if it was not stored.
         """
-        begin = "BEGIN" if lock is None else f"BEGIN; SELECT pg_advisory_xact_lock({lock:d})"
+        begin = BEGIN if lock is None else f"{BEGIN}; SELECT pg_advisory_xact_lock({lock:d})"
 
         async def once() -> T:
             return await self._using(lambda held: self._once(held, begin, function, seconds))

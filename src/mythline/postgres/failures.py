@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from typing import Final
 
 import asyncpg
@@ -60,6 +61,22 @@ def translated(error: BaseException) -> MythlineError:
         return StoreNotSetUp("The database refuses the user or password of the store's address.")
     if isinstance(error, asyncpg.InvalidCatalogNameError):
         return StoreNotSetUp("There is no such database. Create it, then try again.")
+    if isinstance(error, ssl.CertificateError):
+        return StoreNotSetUp("The database's certificate isn't one that the store's address wants.")
+    if isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
+        log.error("PostgreSQL refused a statement: %s", error)
+        return StoreNotSetUp(
+            "The database hasn't got the tables that this Mythline needs. Run `mythline migrate`, "
+            "or upgrade Mythline."
+        )
+    if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in str(error):
+        return StoreNotSetUp(
+            "The store's address leads to a pooler: set MYTHLINE_TRANSACTION_POOLING=on."
+        )
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return StoreUnavailable(
+            "The database can't be written to now, only read. Try again in a moment."
+        )
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return StoreNotSetUp(
             "The database's user may not do this. It needs the right to create a schema once, "

@@ -11,7 +11,7 @@ from .. import messages
 from ..models import SessionDetails, SessionInfo, SessionState, from_micros
 from ..store import SessionKey
 from .connections import Row
-from .texts import escaped, unescaped
+from .texts import escaped, storable, unescaped
 
 Place = tuple[str, str, str]
 """Owner (`''` for none), agent and session, as they are stored."""
@@ -42,7 +42,7 @@ def before_mark(expected: str) -> list[str]:
 
     The mark of a description doesn't matter: it leaves the history as it is.
     """
-    return [expected, expected.rpartition(".")[0]]
+    return [one for one in (expected, expected.rpartition(".")[0]) if storable(one)]
 
 
 def info(row: Row, trash_days: float | None = None) -> SessionInfo:

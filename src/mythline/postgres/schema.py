@@ -18,18 +18,30 @@ PACKAGE: Final = "mythline.postgres"
 # By the tables: `to_regclass` may not see what another program made while its lock was waited for.
 _THERE: Final = (
     "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables "
-    "WHERE schemaname = 'mythline' AND tablename = 'schema') AS there"
+    "WHERE schemaname = 'mythline' AND tablename = 'schema') AS there, "
+    "current_setting('server_encoding') AS encoding"
 )
+ENCODINGS: Final = ("UTF8", "SQL_ASCII")
+"""Those that keep all texts: the second takes every byte as it comes."""
 _OLDEST: Final = re.compile(r"^-- Works with programs from version (\d+) on\.$", re.MULTILINE)
 
 
 async def version(connections: Connections) -> tuple[int, int] | None:
     """The version of the schema, and the oldest that a program may know; `None` for none."""
-    found = await connections.read(_THERE)
-    if not found[0]["there"]:
+    (found,) = await connections.read(_THERE)
+    _check_encoding(found["encoding"])
+    if not found["there"]:
         return None
     (row,) = await connections.read("SELECT version, oldest FROM mythline.schema")
     return row["version"], row["oldest"]
+
+
+def _check_encoding(encoding: str) -> None:
+    if encoding not in ENCODINGS:
+        raise StoreNotSetUp(
+            f"The database keeps texts as {encoding}, which can't have them all. Create one with "
+            "ENCODING 'UTF8' TEMPLATE template0."
+        )
 
 
 async def check(connections: Connections) -> bool:
@@ -37,7 +49,7 @@ async def check(connections: Connections) -> bool:
 
     Raises:
         StoreTooNew: If only newer programs may.
-        StoreNotSetUp: If it must be migrated first.
+        StoreNotSetUp: If it must be migrated first, or can't keep all texts.
     """
     found = await version(connections)
     if found is None:
@@ -61,14 +73,17 @@ async def migrate(connections: Connections) -> int:
 
     Raises:
         StoreTooNew: If a newer Mythline migrated it. Nothing was changed.
+        StoreNotSetUp: If it can't keep all texts.
     """
 
     async def run(transaction: Transaction) -> int:
         scripts = migrations(PACKAGE)
         known = scripts[-1][0]
         row = await transaction.row(_THERE)
+        assert row is not None
+        _check_encoding(row["encoding"])
         there, oldest = 0, 0
-        if row is not None and row["there"]:
+        if row["there"]:
             found = await transaction.row("SELECT version, oldest FROM mythline.schema")
             assert found is not None
             there, oldest = found["version"], found["oldest"]
