@@ -7,6 +7,7 @@ in memory is connections alone.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack
 
 from ..errors import InvalidInput
 from ..models import Finding, SessionDetails, now_micros
@@ -98,6 +99,8 @@ class PostgresStore(Reading):
         except BaseException:
             await self._disconnect()
             raise
+        if self._is_open:  # by somebody else, meanwhile
+            return
         self._events.open()
         self._indexing.open()
         self._expiry.open()
@@ -113,15 +116,16 @@ class PostgresStore(Reading):
                 await self._disconnect()
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Let go of all connections, also if the caller is cancelled meanwhile."""
         if not self._is_open:
             return
         self._is_open = False
-        await self._holds.close()
-        await self._events.close()
-        await self._indexing.close()
-        await self._expiry.close()
-        await self._disconnect()
+        async with AsyncExitStack() as last_first:
+            last_first.push_async_callback(self._disconnect)
+            last_first.push_async_callback(self._expiry.close)
+            last_first.push_async_callback(self._indexing.close)
+            last_first.push_async_callback(self._events.close)
+            last_first.push_async_callback(self._holds.close)
 
     async def _disconnect(self) -> None:
         await self._connections.close()
