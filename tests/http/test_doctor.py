@@ -57,6 +57,9 @@ async def test_it_ends_when_the_server_stops():
     ended = asyncio.Event()
 
     class Endless:
+        async def get(self, key: object) -> None:
+            pass
+
         async def check(self) -> AsyncGenerator[Finding]:
             try:
                 yield Finding(kind="orphan", explanation="Kept.")

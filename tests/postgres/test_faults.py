@@ -183,6 +183,26 @@ async def test_a_store_that_is_closed_while_it_is_used(database):
         assert (await store.sessions("agent").info("one")).message_count == 2 * stored
 
 
+async def test_nothing_is_left_of_a_store_that_is_closed(database):
+    """Also where two opened it at once, and where who closes it is cancelled, at any moment."""
+    before = asyncio.all_tasks()
+    store = PostgresStore(database)
+    await asyncio.gather(store.open(), store.open())
+    await store.close()
+    assert asyncio.all_tasks() == before
+    for moment in range(12):
+        store = PostgresStore(database)
+        await store.open()
+        closing = asyncio.create_task(store.close())
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+        await store.close()
+        assert asyncio.all_tasks() == before
+        await eventually(lambda: connected(database) == 0, "its connections are closed")
+
+
 async def test_a_store_of_several_event_loops(database):
     """Threads with a loop of their own, also for a single call, leave nothing behind."""
     async with PostgresStore(database, pool_size=3) as store:
@@ -250,6 +270,7 @@ def test_what_http_clients_are_told(database, proxy):
             client.post(f"{BASE}/create", json={"session_id": "two"}),
             client.patch(f"{BASE}/one", json={"title": "A title"}),
             client.delete(f"{BASE}/one"),
+            client.get("/api/doctor"),
         ]
         for answer in calls:
             assert answer.status_code == 503, answer.text

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import StreamingResponse
 
 from .. import models
-from ..store import Store
+from ..errors import StoreError, StoreUnavailable
+from ..store import SessionKey, Store
 from .stopping import until_stopped
 
 
@@ -56,6 +57,12 @@ async def doctor(request: Request) -> StreamingResponse:
     It takes its time, milliseconds for each session, and ends when the client leaves.
     """
     state = request.state
+    try:
+        await state.mythline_store.get(SessionKey(None, "_", "_"))
+    except StoreUnavailable:
+        raise  # a problem with its status, rather than an array that breaks off
+    except StoreError:
+        pass  # what is damaged is what is looked for
     whole = _lines(state.mythline_store, state.mythline_owner)
     return StreamingResponse(whole, media_type="application/json")
 
