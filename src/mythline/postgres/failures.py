@@ -84,7 +84,7 @@ def translated(error: BaseException) -> MythlineError:
         )
     if isinstance(error, asyncpg.DataCorruptedError | asyncpg.IndexCorruptedError):
         return StoreCorrupt("Stop what writes to it, and restore it from a backup.")
-    if isinstance(error, asyncpg.QueryCanceledError):
+    if isinstance(error, asyncpg.QueryCanceledError | asyncpg.LockNotAvailableError):
         return StoreUnavailable("The database took too long. Try again in a moment.")
     if isinstance(error, asyncpg.PostgresError) and not isinstance(error, GONE):
         log.error("PostgreSQL refused a statement: %s", error)  # callers aren't told more
