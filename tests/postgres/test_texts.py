@@ -4,7 +4,7 @@ import pytest
 
 from mythline import open_store
 from mythline.postgres.texts import shown, storable
-from tests.postgres.support import turn
+from tests.postgres.support import texts, turn
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,6 @@ async def test_a_nul_looks_the_same_in_every_store(database, tmp_path, text):
             await sessions.append("one", turn(text))
             found = await sessions.info("one")
             shows.append((found.title, found.preview))
-            assert (await sessions.history("one"))[0].parts[0].content == text
+            assert (await texts(sessions, "one"))[0] == text
     assert shows[0] == shows[1]
     assert "\ufffd" not in shows[0][1]
