@@ -218,6 +218,35 @@ async def test_a_replica_that_was_never_there(followed, agent_id):
             assert await sessions.history("one") == []
 
 
+async def test_a_replica_that_went_its_own_way(new_server, monkeypatch):
+    """Promoted beside its primary and started anew, it doesn't know how far it followed."""
+    monkeypatch.setattr("mythline.postgres.replica.AVOID", 0.0)
+    primary = new_server()
+    with primary.standby() as standby:
+        async with PostgresStore(primary.dsn(), replica=standby.dsn()) as store:
+            sessions = store.sessions("agent")
+            await sessions.create("one")
+            assert await texts(sessions, "one") == []
+            await asyncio.to_thread(standby.promote)
+            await asyncio.to_thread(standby.restart)
+            ask(primary.admin_dsn(), "ALTER SYSTEM RESET synchronous_standby_names")
+            ask(primary.admin_dsn(), "SELECT pg_reload_conf()")
+            for number in range(3):
+                await sessions.append("one", turn(f"{number}"))
+                assert len(await texts(sessions, "one")) == 2 * number + 2
+
+
+async def test_a_replica_that_is_the_primary(new_server):
+    server = new_server()
+    with Proxy(server.dsn()) as proxy:
+        async with PostgresStore(server.dsn(), replica=proxy.dsn(server.dsn())) as store:
+            sessions = store.sessions("agent")
+            await sessions.create("one")
+            with proxy.recording() as traffic:
+                assert (await sessions.list()).sessions
+            assert asked(traffic)
+
+
 async def test_a_primary_that_is_gone_is_no_replica(replicated, agent_id):
     store, first, _ = replicated
     sessions = store.sessions(agent_id)

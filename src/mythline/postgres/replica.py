@@ -19,7 +19,16 @@ FRESH: Final = 1.0
 """Seconds for which the replica, once it has caught up, is taken to follow."""
 AVOID: Final = 3.0
 """Seconds for which it isn't asked after it couldn't be, or didn't catch up."""
-HAS: Final = "SELECT coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, true) AS has"
+AT: Final = (
+    "SELECT pg_current_wal_lsn()::text AS at, "
+    "extract(epoch FROM pg_postmaster_start_time())::text AS started"
+)
+# What was promoted and goes its own way is no replica, unless it is the primary itself.
+HAS: Final = (
+    "SELECT CASE WHEN pg_is_in_recovery() "
+    "THEN coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, false) "
+    "ELSE extract(epoch FROM pg_postmaster_start_time())::text = $2::text END AS has"
+)
 
 
 class Replica:
@@ -66,12 +75,9 @@ class Replica:
         """Whether the replica has, or gets in a moment, all that is committed now."""
         try:
             async with asyncio.timeout(PATIENCE):
-                (row,) = await self._primary.read("SELECT pg_current_wal_lsn()::text AS at")
+                (row,) = await self._primary.read(AT)
                 while True:
-                    (found,) = await self._connections.read_once(
-                        HAS,
-                        row["at"],
-                    )
+                    (found,) = await self._connections.read_once(HAS, row["at"], row["started"])
                     if found["has"]:
                         return True
                     await asyncio.sleep(PAUSE)
