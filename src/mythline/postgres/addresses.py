@@ -6,6 +6,7 @@ import math
 from typing import Final, NamedTuple
 from urllib.parse import unquote_plus, urlsplit, urlunsplit
 
+from ..errors import InvalidInput
 from .failures import misread
 
 _OF_NO_USE: Final = frozenset(
@@ -31,6 +32,10 @@ _AS_IT_IS: Final = frozenset(
     }
 )
 """Options that ask for what is done anyway, or may be left."""
+_NOT_KEPT: Final = frozenset(
+    {"channel_binding", "gssencmode", "hostaddr", "require_auth", "requirepeer", "sslcertmode"}
+)
+"""Options that ask for what the driver doesn't do."""
 
 
 class Address(NamedTuple):
@@ -63,8 +68,15 @@ def read(dsn: str) -> Address:
             if name == "connect_timeout":
                 seconds = float(int(value))
             elif name not in _OF_NO_USE and (name, value) not in _AS_IT_IS:
+                if name in _NOT_KEPT:
+                    raise InvalidInput(
+                        f"The store's address has the option {name}, which can't be kept here. "
+                        "Leave it out."
+                    )
                 kept.append(option)
                 names.add(name)
+    except InvalidInput:
+        raise
     except ValueError as error:
         raise misread(error) from None
     user, at, hosts = parts.netloc.rpartition("@")
