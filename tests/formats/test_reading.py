@@ -127,6 +127,15 @@ def test_a_list_of_openai_messages():
     assert (response.model_name, response.usage.output_tokens) == ("gpt-5", 5)
 
 
+def test_a_result_that_is_no_text_is_kept_as_json():
+    call = {"id": "c", "function": {"name": "weather", "arguments": "{}"}}
+    document = [
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": {"degrees": 20}},
+    ]
+    assert told(read(document))[1] == [("weather", '{"degrees":20}', "c", "success")]
+
+
 def test_an_object_with_messages():
     document = {
         "id": "chat-1",
@@ -318,6 +327,16 @@ def test_claude():
     assert b"abc" not in session.entries[2].body  # a signature holds for other messages
 
 
+def test_files_that_claude_names_twice_are_named_once():
+    cat, dog = (
+        {"file_uuid": "u1", "file_name": "cat.png"},
+        {"file_uuid": "u2", "file_name": "dog.png"},
+    )
+    said = exports.chat("1", exports.ROOT, "human", "", files=[cat, {"file_name": "b"}], files_v2=[cat, dog])
+    ((parts,),) = told(read([{"uuid": "x", "chat_messages": [said]}]))
+    assert [parts[1].count(name) for name in ("cat.png", "dog.png", "b —")] == [1, 1, 1]
+
+
 def test_an_older_claude_export_is_a_line():
     chats = [
         {"uuid": "1", "sender": "human", "text": "a", "created_at": "2023-01-01T00:00:00+00:00"},
@@ -432,6 +451,9 @@ def test_a_last_line_that_was_cut_off_is_left():
         (b'{"messages": 1}', "No format"),
         (b'[{"a": 1}]', "No format"),
         (b"null\n1\n", "No format"),
+        (b'[{"role": "alien", "content": "x"}]', "No message in the list says anything"),
+        (b'[{"role": "user"}, {"role": "assistant", "content": 42}]', "No message"),
+        (b'{"messages": [{"role": "user", "parts": []}]}', "No message"),
         (b"[" * 100_000, "Nested too deep|Not JSON"),
         (b"1" + b"0" * 5000, "Not usable JSON"),
         (b'[{"kind":"request","parts":[{"part_kind":"x"}]}]', "can't read"),

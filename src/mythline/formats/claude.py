@@ -80,5 +80,8 @@ def _files(message: dict[str, Any]) -> Iterator[str]:
             yield f"{make.note('file', name, kind, why='its text follows')}\n{held}"
         else:
             yield make.note("file", name, kind, make.size(whole(file.get("file_size"))))
-    for value in [*arr(message.get("files")), *arr(message.get("files_v2"))]:
-        yield make.note("file", text(obj(value).get("file_name")))
+    # newer exports name the same files in both
+    files = [obj(value) for name in ("files", "files_v2") for value in arr(message.get(name))]
+    named = {text(file.get("file_uuid")) or str(number): file for number, file in enumerate(files)}
+    for file in named.values():
+        yield make.note("file", text(file.get("file_name")))

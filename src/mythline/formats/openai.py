@@ -77,7 +77,9 @@ def _message(role: str, item: dict[str, Any], skipped: Counter[str]) -> Iterator
         case "tool" | "function":
             name = text(item.get("name"))
             call_id = text(item.get("tool_call_id")) or name
-            yield "request", make.result(name, joined(content, skipped), call_id)
+            is_text = isinstance(content, str | list)
+            said = joined(content, skipped) if is_text else plain_text(content)
+            yield "request", make.result(name, said, call_id)
         case _:
             skipped[f"role {role or 'missing'}"] += 1
 

@@ -74,10 +74,14 @@ def _sessions(kind: Source, document: Any, lines: list[Any] | None) -> Iterator[
     elif kind == "codex":
         yield codex.read(_lines(document, lines))
     elif kind == "openai":
-        if lines is None:
-            yield openai.read(document)
-        elif _is_message_list(lines):
-            yield openai.read(lines)
+        if lines is None or _is_message_list(lines):
+            session = openai.read(document if lines is None else lines)
+            if not session.entries:  # a list of something else that has roles, then
+                raise InvalidMessages(
+                    "No message in the list says anything. Each has a `role` (system, developer, "
+                    "user, assistant, tool) and its `content`."
+                )
+            yield session
         else:
             for line in lines:
                 if _is_openai_object(line):
