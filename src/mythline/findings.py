@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -11,6 +12,7 @@ from .models import StoredEntry
 PART_MISSING: Final = "A part of the history is missing: the messages before it are kept."
 NOT_FOLLOWING: Final = "The history's parts don't follow each other. All of them are kept."
 START_MISSING: Final = "The start of the history is missing. The rest is kept."
+NO_STATE: Final = "Its usage and metadata are missing. Without, it can't be opened."
 NO_END: Final = "A branch ends with an entry that isn't there; there is nothing to go back to."
 
 
@@ -48,9 +50,8 @@ def unreadable(entry_ids: Sequence[str]) -> str:
 def unread(entries: Sequence[StoredEntry]) -> list[str]:
     """The ids of entries that the installed Pydantic AI can't read."""
     bodies = [entry.body for entry in entries]
-    try:
-        messages.read(bodies)
-    except ValueError:
-        read = messages.readable(bodies)
-        return [entry.entry_id for entry, found in zip(entries, read, strict=True) if found is None]
-    return []
+    with contextlib.suppress(ValueError):
+        if len(messages.read(bodies)) == len(bodies):
+            return []
+    read = messages.readable(bodies)
+    return [entry.entry_id for entry, found in zip(entries, read, strict=True) if found is None]

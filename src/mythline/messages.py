@@ -211,14 +211,14 @@ _STAMPED = frozenset(
 
 def readable(bodies: Sequence[bytes]) -> list[ModelMessage | None]:
     """Each message as an object, or `None` where the installed Pydantic AI can't read it."""
-    from pydantic import ValidationError
-
     found: list[ModelMessage | None] = []
     for body in legacy.upgrade(bodies):  # together, as an answer's id is its call's
         try:
-            found.append(read([body])[0])
-        except ValidationError:
+            (message,) = read([body])
+        except ValueError:  # it can't be read, or a disk gave nothing back in its place
             found.append(None)
+        else:
+            found.append(message)
     return found
 
 

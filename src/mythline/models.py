@@ -431,8 +431,8 @@ class Finding:
     """Something that a check of a store found wrong.
 
     Attributes:
-        kind: What it is, for programs: `integrity`, `history`, `counters`, `branch`, `view`,
-            `search`, `file`, `unreadable`, `orphan`.
+        kind: What it is, for programs: `integrity`, `schema`, `history`, `counters`, `branch`,
+            `view`, `search`, `file`, `unreadable`, `orphan`.
         explanation: What it is and what it means, for people.
         agent_id: Where it was found, if in one agent's sessions; likewise `owner`, `session_id`.
         is_fixed: Whether it was put right.

@@ -332,7 +332,9 @@ def test_files_that_claude_names_twice_are_named_once():
         {"file_uuid": "u1", "file_name": "cat.png"},
         {"file_uuid": "u2", "file_name": "dog.png"},
     )
-    said = exports.chat("1", exports.ROOT, "human", "", files=[cat, {"file_name": "b"}], files_v2=[cat, dog])
+    said = exports.chat(
+        "1", exports.ROOT, "human", "", files=[cat, {"file_name": "b"}], files_v2=[cat, dog]
+    )
     ((parts,),) = told(read([{"uuid": "x", "chat_messages": [said]}]))
     assert [parts[1].count(name) for name in ("cat.png", "dog.png", "b —")] == [1, 1, 1]
 

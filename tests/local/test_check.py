@@ -182,6 +182,54 @@ async def test_a_damaged_file(root):
     assert not any(finding.can_fix for finding in found)
 
 
+def drop(root, *statements):
+    database = sqlite3.connect(root / "sessions.sqlite3")
+    with database:
+        for statement in statements:
+            database.execute(statement)
+    database.close()
+
+
+async def test_what_the_schema_has_lost_is_made_again(root):
+    drop(
+        root,
+        "DROP INDEX sessions_newest",
+        "DROP TABLE words",
+        "DROP TABLE search_state",
+        "DROP TABLE events",
+        "DROP TABLE tags",
+        "DROP TABLE session_state",
+    )
+    found = await findings(root)
+    assert {finding.kind for finding in found} == {"schema"}
+    assert all(finding.can_fix and not finding.is_fixed for finding in found)
+    assert all(finding.is_fixed for finding in await findings(root, fix=True))
+    assert await findings(root) == []
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        assert [info.session_id for info in await sessions.list(tag="x")] == ["one"]
+        assert await sessions.history("one") == turns("a", "c")
+        await sessions.append("one", turn("wanted"))
+        assert {hit.session_id for hit in await sessions.search("wanted")} == {"one"}
+
+
+async def test_a_database_without_its_messages_is_not_filled_up(root):
+    drop(root, "DROP TABLE entries")
+    for fix in (False, True):
+        (found,) = await findings(root, fix=fix)
+        assert (found.kind, found.can_fix) == ("integrity", False)
+        assert "moved out of it" in found.explanation
+
+
+async def test_a_session_without_its_state(root):
+    damage(root, "DELETE FROM session_state WHERE n IN (SELECT n FROM sessions WHERE owner = '')")
+    assert {finding.session_id for finding in await findings(root)} == {"one", "two"}
+    assert all(finding.is_fixed for finding in await findings(root, fix=True))
+    assert await findings(root) == []
+    async with open_store(root) as store:
+        assert await store.sessions("agent").history("one") == turns("a", "c")
+
+
 async def test_everything_is_looked_at(tmp_path):
     async with open_store(tmp_path) as store:
         for number in range(130):
@@ -193,7 +241,7 @@ async def test_everything_is_looked_at(tmp_path):
     assert await findings(tmp_path) == []
 
 
-@pytest.mark.parametrize("body", [b"garbage", b'{"kind":"request","parts":[{', b"\xff\xfe"])
+@pytest.mark.parametrize("body", [b"", b"garbage", b'{"kind":"request","parts":[{', b"\xff\xfe"])
 async def test_a_message_that_the_disk_gave_back_otherwise(root, body):
     """It is shown as what it is, and comes back from the view, which has it."""
     damage(

@@ -67,6 +67,7 @@ class Check:
         )
         some = (numbers[at : at + SOME] for at in range(0, len(numbers), SOME))
         return [
+            self._states,
             *(partial(self._some, part) for part in some),
             self._orphans,
             *(partial(self._files, *place) for place in places),
@@ -75,6 +76,18 @@ class Check:
     def _some(self, numbers: list[int]) -> Iterator[Finding]:
         for number in numbers:
             yield from self._session(number)
+
+    def _states(self) -> Iterator[Finding]:
+        """Sessions that nothing else can be looked at of, as a part of their row is missing."""
+        for row in self._database.read(
+            lambda connection: connection.execute(SQL["without_state"]).fetchall()
+        ):
+            yield self._fixed(
+                row,
+                "counters",
+                findings.NO_STATE,
+                lambda connection, n=row["n"]: connection.execute(SQL["add_empty_state"], (n,)),
+            )
 
     def _session(self, number: int) -> Iterator[Finding]:
         """What is wrong with a session."""

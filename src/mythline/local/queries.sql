@@ -405,6 +405,24 @@ SELECT count(*) FROM entries WHERE n BETWEEN ? AND ?
 -- name: tags
 SELECT tag FROM tags WHERE session = ?
 
+-- What the migrations make, without what SQLite makes for it; tables before their indexes.
+-- name: schema
+SELECT name, type, sql FROM sqlite_master
+ WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%' AND name NOT GLOB 'words_*'
+ ORDER BY type DESC, rowid
+
+-- name: has_search_state
+SELECT count(*) FROM search_state
+
+-- name: add_search_state
+INSERT INTO search_state (version) VALUES (0)
+
+-- name: without_state
+SELECT * FROM sessions WHERE n NOT IN (SELECT n FROM session_state)
+
+-- name: add_empty_state
+INSERT OR IGNORE INTO session_state (n) VALUES (?)
+
 -- name: drop_branch
 DELETE FROM branches WHERE session = ? AND entry = ?
 

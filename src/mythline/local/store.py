@@ -19,7 +19,7 @@ from ..models import (
 )
 from ..operations import ANY, Describe, Expected
 from ..store import Append, AppendResult, Save, SessionKey
-from . import checking, holding, rows, trash, writing
+from . import checking, holding, rows, schema, trash, writing
 from .database import SQL, Connection
 from .layout import look
 from .reading import Reading
@@ -201,9 +201,10 @@ class LocalStore(Reading):
         self._check()
         database = self._database
         damage = await database.in_thread(lambda: checking.integrity(database))
-        for finding in damage:
+        lost = [] if damage else await database.in_thread(lambda: schema.missing(database, fix=fix))
+        for finding in [*damage, *lost]:
             yield finding
-        if damage:
+        if damage or not all(finding.is_fixed for finding in lost):
             return  # what else is read from it would not be worth much
         places = self._layout.folders() if self._has_views else []
         for owner, agent_id in places:
