@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_ai.messages import BinaryContent, ImageUrl, ModelMessage
 
-from mythline import formats, messages
+from mythline import formats, ids, messages
 from mythline.errors import InvalidMessages
 from mythline.formats.types import ImportedSession, line
 from tests.formats import exports, samples
@@ -281,6 +281,24 @@ def test_a_chatgpt_history_may_end_before_its_branches_do():
         ("python", "No result of this call was recorded.", "k1", "interrupted")
     ]
     assert len(session.branches) == 2
+
+
+@pytest.mark.parametrize("named", [{"conversation_id": "WEB:1"}, {"conversation_id": "-"}, {}])
+def test_what_has_no_usable_id_has_the_same_each_time(named: dict[str, str]):
+    """So that an export that is imported again isn't there twice."""
+    talks = [
+        {**named, "mapping": dict([exports.node(f"u{number}", None, "user", "Hi")])}
+        for number in (1, 2)
+    ]
+    first, second = formats.read(json.dumps(talks).encode())
+    assert ids.is_session_id(first.session_id or "")
+    assert [s.session_id for s in formats.read(json.dumps(talks).encode())] == [
+        first.session_id,
+        second.session_id,
+    ]
+    assert (first.session_id == second.session_id) is bool(named)
+    other = [{"conversation_id": "WEB_1", "mapping": talks[0]["mapping"]}]
+    assert next(formats.read(json.dumps(other).encode())).session_id == "WEB_1" != first.session_id
 
 
 def test_chatgpt_nodes_in_any_order_and_in_a_circle():

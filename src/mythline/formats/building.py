@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from .. import ids, messages
 from ..models import StoredEntry
 from . import parts as make
-from .types import ImportedSession, Source, clean_metadata, clean_session_id, clean_title
+from .types import ImportedSession, Source, clean_metadata, clean_title, named_after
 
 NO_RESULT: Final = "No result of this call was recorded."
 
@@ -256,7 +256,7 @@ def _session(
     times = [draft.time for draft in order]
     return ImportedSession(
         source=about.source,
-        session_id=clean_session_id(about.session_id),
+        session_id=named_after(about.session_id),
         title=clean_title(about.title),
         pinned=about.pinned,
         archived=about.archived,

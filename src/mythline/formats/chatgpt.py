@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
+from ..messages import dump_plain
 from . import parts as make
 from .building import About, Node, assemble
 from .types import ImportedSession
@@ -34,7 +36,7 @@ def read(document: Any) -> Iterator[ImportedSession]:
 
 def _session(conversation: dict[str, Any]) -> ImportedSession:
     mapping = obj(conversation["mapping"])
-    identity = conversation.get("conversation_id") or conversation.get("id")
+    identity = conversation.get("conversation_id") or conversation.get("id") or _made_id(mapping)
     about = About(
         source="chatgpt",
         session_id=identity,
@@ -58,6 +60,11 @@ def _session(conversation: dict[str, Any]) -> ImportedSession:
             calls[node_id] = calls[parent]
         nodes += _nodes(node_id, parent, obj(node.get("message")), calls, about.skipped)
     return assemble(nodes, text(conversation.get("current_node")) or None, about)
+
+
+def _made_id(mapping: dict[str, Any]) -> str | None:
+    """The id of a conversation that has none, as in the first exports: by those of its nodes."""
+    return hashlib.sha256(dump_plain(list(mapping))).hexdigest()[:32] if mapping else None
 
 
 def _downward(mapping: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ Any store can fill an `ExportedSession`, and any store can take an `ImportedSess
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -137,6 +138,19 @@ def clean_metadata(values: Mapping[str, Any]) -> dict[str, Any]:
 def clean_session_id(value: object) -> str | None:
     """`value` if it can name a session here."""
     return value if isinstance(value, str) and ids.is_session_id(value) else None
+
+
+def named_after(value: object) -> str | None:
+    """A session id for what another program calls `value`: the same each time, or `None`.
+
+    One that can't be an id here is spelled so that it can, and never as another one is.
+    """
+    found = clean_session_id(value)
+    if found is not None or not isinstance(value, str) or not value.strip():
+        return found
+    spelled = re.sub(r"[^A-Za-z0-9_-]+", "_", value).lstrip("-")[:100]
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{spelled}-{digest[:16]}" if spelled else digest[:16]
 
 
 def _unicode(value: str) -> str:
