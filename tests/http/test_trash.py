@@ -242,6 +242,13 @@ def test_prune_says_first_what_it_would_do(four: Client):
     assert prune(four, keep=2) == {"pruned": 0, "bytes": 0, "sessions": [], "dry_run": False}
 
 
+def test_what_prune_is_told_in_the_query_prunes_nothing(four: Client):
+    response = four.post(f"{BASE}/prune?dry_run=true", json={"keep": 0})
+    assert response.status_code == 422
+    assert "'dry_run'. All goes into the body" in response.json()["detail"]
+    assert sorted(four.ids()) == list("abcd")
+
+
 def test_prune_bounds(four: Client):
     size = four.get(f"{BASE}/a/info").json()["size"]
     assert prune(four, older_than="1h", dry_run=True)["sessions"] == []

@@ -32,7 +32,8 @@ async def _check(request: Request) -> None:
     unknown = sorted(set(request.query_params.keys()) - known)
     if unknown:
         shown = ", ".join(ascii(name)[:60] for name in unknown[:5])
-        raise InvalidInput(f"Unknown parameters: {shown}. Known are {', '.join(sorted(known))}.")
+        told = f"Known are {', '.join(sorted(known))}." if known else "All goes into the body."
+        raise InvalidInput(f"Unknown parameters: {shown}. {told}")
 
 
 def _keys(dependant: Dependant) -> set[str]:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from ..ages import parse_age
 from ..models import Pruned
 from . import bodies, life_schemas
+from .closed import CLOSED
 from .parameters import Sessions
 from .problems import problems
 from .route import ProblemRoute
@@ -17,7 +18,7 @@ fixed = APIRouter(route_class=ProblemRoute)
 @fixed.post(
     "/sessions/prune",
     response_model=life_schemas.PrunedSessions,
-    dependencies=[Depends(bodies.check_json)],
+    dependencies=[CLOSED, Depends(bodies.check_json)],
     responses=problems(400, 413, 415),
 )
 async def prune_sessions(sessions: Sessions, body: life_schemas.PruneSessions) -> Pruned:
