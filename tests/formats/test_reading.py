@@ -404,6 +404,33 @@ def test_claude_code():
     assert json.loads(session.usage)["requests"] == 4
 
 
+def test_commands_of_claude_code_are_as_they_were_typed():
+    said = [
+        "<command-name>/clear</command-name>\n<command-message>clear</command-message>\n"
+        "<command-args></command-args>",
+        "<local-command-stdout>It is clear.</local-command-stdout>",
+        [
+            {
+                "type": "text",
+                "text": "<command-message>review is running</command-message>\n"
+                "<command-name>/review</command-name>\n<command-args>all < 3 & more</command-args>",
+            }
+        ],
+        [{"type": "text", "text": "What does <command-name> mean?"}],
+    ]
+    lines = [
+        exports.code_line(f"u{n}", f"u{n - 1}" if n else None, "user", {"content": content})
+        for n, content in enumerate(said)
+    ]
+    session = read(exports.lines(*lines))
+    assert [content for message in told(session) for _, content in message] == [
+        "/clear",
+        "/review all < 3 & more",
+        "What does <command-name> mean?",
+    ]
+    assert session.skipped == {"output of a command": 1}
+
+
 def test_the_file_of_a_subagent_is_a_session():
     lines = [
         exports.code_line("1", None, "user", {"content": "Do it"}, isSidechain=True),

@@ -12,10 +12,12 @@ from typing import Any, Final
 from .anthropic import chained, said_by_model, said_by_user, usage
 from .building import About, Node, assemble
 from .types import ImportedSession
-from .values import moment, obj, text
+from .values import arr, moment, obj, text
 
 _SAID: Final = {"user", "assistant"}
 _TITLES: Final = {"custom-title": "customTitle", "ai-title": "aiTitle", "summary": "summary"}
+_PRINTED: Final = ("<local-command-stdout>", "<local-command-stderr>")
+_COMMAND: Final = ("<command-name>", "<command-message>")
 
 
 def is_line(value: Any) -> bool:
@@ -83,9 +85,33 @@ def _nodes(node_id: str, parent: str | None, line: dict[str, Any], about: About)
         return
     parts: list[Any] = []
     if kind == "user" and line.get("isMeta") is not True:
-        parts = said_by_user(content, about.skipped)
+        parts = said_by_user(_typed(content), about.skipped)
+        if not parts and content:
+            about.skipped["output of a command"] += 1
     elif kind == "user":
         about.skipped["meta"] += 1
     elif kind and kind != "system":
         about.skipped[kind] += 1
     yield Node(node_id, parent, "request", parts, time)
+
+
+def _typed(content: Any) -> Any:
+    """A user's content with commands as they were typed, and without what they printed."""
+    if isinstance(content, list):
+        blocks = [obj(block) for block in arr(content)]
+        return [
+            block | {"text": _typed(text(block.get("text")))}
+            if block.get("type") == "text"
+            else block
+            for block in blocks
+        ]
+    said = text(content)
+    if said.lstrip().startswith(_PRINTED):
+        return ""
+    if said.lstrip().startswith(_COMMAND):
+        name, args = (
+            said.partition(f"<command-{part}>")[2].partition(f"</command-{part}>")[0].strip()
+            for part in ("name", "args")
+        )
+        return f"{name} {args}".strip() or said
+    return content
