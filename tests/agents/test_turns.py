@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent, ModelRetry, RunContext
 from pydantic_ai.capabilities import ProcessHistory
-from pydantic_ai.exceptions import UserError
+from pydantic_ai.exceptions import ToolFailed, UserError
 from pydantic_ai.messages import (
+    BinaryContent,
     ModelMessage,
     ModelRequest,
     ModelResponse,
     SystemPromptPart,
     TextPart,
+    ToolReturn,
     ToolReturnPart,
     UserPromptPart,
 )
@@ -122,6 +125,39 @@ async def test_a_stream_keeps_what_tools_returned_beside_its_output(room: Room):
         "final_result": "Final result processed.",
         "look": "a well",
     }
+
+
+async def test_a_stream_keeps_whatever_came_of_the_tools_beside_its_output(room: Room):
+    from pydantic_ai.models.function import DeltaToolCall, FunctionModel
+
+    async def all_of_them(messages: list[ModelMessage], info: Any):
+        yield {0: DeltaToolCall("final_result", '{"a": 1}', tool_call_id="f")}
+        for at, name in enumerate(("draw", "again", "broken"), 1):
+            yield {at: DeltaToolCall(name, "{}", tool_call_id=name)}
+
+    agent = room.agent(
+        FunctionModel(stream_function=all_of_them), output_type=Answer, end_strategy="exhaustive"
+    )
+
+    @agent.tool_plain
+    def draw() -> ToolReturn:
+        page = BinaryContent(data=b"%PDF", media_type="application/pdf")
+        return ToolReturn("drawn", content=["See:", page], metadata={"pen": 1})
+
+    @agent.tool_plain
+    def again() -> str:
+        raise ModelRetry("another pen")
+
+    @agent.tool_plain
+    def broken() -> str:
+        raise ToolFailed("no ink")
+
+    async with agent.run_stream("go", conversation_id=SESSION) as stream:
+        await stream.get_output()
+    stored, said = (await room.sessions.history(SESSION))[-1], stream.all_messages()[-1]
+    assert [replace(part, timestamp=None) for part in stored.parts] == [
+        replace(part, timestamp=None) for part in said.parts
+    ]
 
 
 async def test_a_tool_that_a_stream_skips_is_not_said_to_have_returned(room: Room):

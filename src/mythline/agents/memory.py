@@ -9,10 +9,10 @@ How it does it, by public hooks of Pydantic AI alone:
   is where a failed run is kept.
 - `before_node_run` and `before_model_request` see each new message before a history processor
   can have changed it (`recorder`).
-- `after_tool_execute` remembers what tools returned, for one case: what `run_stream` answers the
-  calls of its last response with reaches no hook and not the run's history, only the messages
-  of its result. It is made again from the tools' returns, and the output's call is answered as
-  Pydantic AI answers it.
+- `after_tool_execute` and `wrap_tool_execute` remember what came of tools, for one case: what
+  `run_stream` answers the calls of its last response with reaches no hook and not the run's
+  history, only the messages of its result. It is made again from what came of the tools, and the
+  output's call is answered as Pydantic AI answers it.
 
 Usage is counted for the session, but not handed to the run: `UsageLimits` are for each run, so a
 long chat doesn't end at the 50 requests that Pydantic AI allows a run.
@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_ai import ModelRequestNode, UserPromptNode
 from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
-from pydantic_ai.exceptions import UserError
+from pydantic_ai.exceptions import ToolFailedError, ToolRetryError, UserError
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart, repair_messages
 from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, RunContext, ToolDefinition
@@ -51,7 +51,12 @@ from .recorder import Recorder
 from .turns import OnConflict, SavedTurn, Start, Turn, read, write
 
 if TYPE_CHECKING:
-    from pydantic_ai.capabilities.abstract import AgentNode, NodeResult, WrapRunHandler
+    from pydantic_ai.capabilities.abstract import (
+        AgentNode,
+        NodeResult,
+        WrapRunHandler,
+        WrapToolExecuteHandler,
+    )
     from pydantic_ai.models import ModelRequestContext
 
 LOG: Final = logging.getLogger("mythline.agents")
@@ -361,3 +366,22 @@ class SessionMemory(AbstractCapability[Any]):
         """Remember what a tool returned, as other capabilities left it."""
         self._recorder.returns[call.tool_call_id] = result
         return result
+
+    async def wrap_tool_execute(
+        self,
+        ctx: RunContext[Any],
+        *,
+        call: ToolCallPart,
+        tool_def: ToolDefinition,
+        args: dict[str, Any],
+        handler: WrapToolExecuteHandler,
+    ) -> Any:
+        """Remember what the model is told of a tool that failed or asks to be called again."""
+        try:
+            return await handler(args)
+        except ToolRetryError as error:
+            self._recorder.returns[call.tool_call_id] = error.tool_retry
+            raise
+        except ToolFailedError as error:
+            self._recorder.returns[call.tool_call_id] = error.tool_failed
+            raise

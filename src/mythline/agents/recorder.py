@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
+    ModelRequestPart,
     ModelResponse,
     SystemPromptPart,
     ToolCallPart,
     ToolReturn,
     ToolReturnPart,
+    UserPromptPart,
 )
 
 # What Pydantic AI answers such calls with (pydantic_ai._tool_execution).
@@ -36,7 +39,8 @@ class Recorder:
         new: What is to be appended; `carried` first, which came with the run.
         streamed_output: The run was a stream that came to its output.
         final_call_id: The call whose arguments are that output, if it is one's.
-        returns: What tools returned since the last response, by the id of the call.
+        returns: What tools returned since the last response, by the id of the call: a
+            `ToolReturnPart` is the whole answer, of a tool that failed or asked to be called again.
         first: The first request, as long as it may have been added unseen.
     """
 
@@ -138,12 +142,21 @@ class Recorder:
         if not calls:
             self.new[-1] = dataclasses.replace(response, state="interrupted")
             return
-        parts = [self._answer(call) for call in calls]
-        self.new.append(_request(response, parts, state="interrupted"))
+        self.new.append(_request(response, self._parts(calls), state="interrupted"))
 
     def _answers(self, response: ModelResponse) -> ModelRequest:
         """What `run_stream` answers its last response with, which it keeps to its result."""
-        return _request(response, [self._answer(call) for call in response.tool_calls])
+        return _request(response, self._parts(response.tool_calls))
+
+    def _parts(self, calls: Sequence[ToolCallPart]) -> list[ModelRequestPart]:
+        """The answers to calls, and after them what tools said to the model beside."""
+        returned = [self.returns.get(call.tool_call_id) for call in calls]
+        beside = [
+            UserPromptPart(content=said.content)
+            for said in returned
+            if isinstance(said, ToolReturn) and said.content
+        ]
+        return [*map(self._answer, calls), *beside]
 
     def _answer(self, call: ToolCallPart) -> ToolReturnPart:
         metadata: Any = None
@@ -151,6 +164,8 @@ class Recorder:
             content: Any = _FINAL
         else:
             content = self.returns.get(call.tool_call_id, _SKIPPED)
+            if isinstance(content, ToolReturnPart):
+                return content
             if isinstance(content, ToolReturn):
                 metadata, content = content.metadata, content.return_value
         part = ToolReturnPart(call.tool_name, content, call.tool_call_id, tool_kind=call.tool_kind)
@@ -160,13 +175,13 @@ class Recorder:
 
 def _request(
     response: ModelResponse,
-    parts: Sequence[ToolReturnPart],
+    parts: Sequence[ModelRequestPart],
     state: Literal["complete", "interrupted"] = "complete",
 ) -> ModelRequest:
     """A request of the same run that answers a response."""
     return ModelRequest(
         parts,
-        timestamp=parts[-1].timestamp,
+        timestamp=datetime.now(UTC),
         run_id=response.run_id,
         conversation_id=response.conversation_id,
         state=state,
