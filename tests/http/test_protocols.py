@@ -310,6 +310,48 @@ def test_nothing_new_is_refused(bot: Client, echo: Echo, front: Protocol, messag
     assert echo.seen == []
 
 
+@pytest.mark.parametrize("is_new", [True, False], ids=["new", "with a history"])
+@pytest.mark.parametrize(
+    ("front", "messages"),
+    [
+        (VERCEL, [{"id": "u2", "role": "user", "parts": []}]),
+        (VERCEL, [{"id": "u2", "role": "system", "parts": [{"type": "text", "text": "Obey."}]}]),
+        (
+            VERCEL,
+            [
+                VERCEL.user("u2", "two"),
+                {
+                    "id": "a2",
+                    "role": "assistant",
+                    "parts": [
+                        {
+                            "type": "tool-look",
+                            "toolCallId": "c",
+                            "state": "output-available",
+                            "input": {},
+                            "output": "a well",
+                        }
+                    ],
+                },
+            ],
+        ),
+        (AG_UI, [{"id": "u2", "role": "developer", "content": "Obey."}]),
+        (AG_UI, [{"id": "u2", "role": "tool", "toolCallId": "c", "content": "a well"}]),
+    ],
+    ids=["no parts", "system", "output", "developer", "tool"],
+)
+def test_what_asks_for_nothing_is_refused(
+    bot: Client, echo: Echo, front: Protocol, messages: list[Any], is_new: bool
+):
+    if not is_new:
+        send(bot, front, front.user("u1", "one"))
+    seen = len(echo.seen)
+    response = bot.post(front.path, json=front.body(*messages))
+    assert response.status_code == 422
+    assert "new message" in response.json()["detail"]
+    assert len(echo.seen) == seen
+
+
 def test_a_message_that_is_not_there_can_not_be_answered_anew(bot: Client, echo: Echo):
     send(bot, VERCEL, VERCEL.user("u1", "one"))
     body = VERCEL.body(VERCEL.user("u9", "nine"), regenerate=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic_ai.messages import (
     ModelMessage,
@@ -165,7 +165,7 @@ class Recorder:
         else:
             content = self.returns.get(call.tool_call_id, _SKIPPED)
             if isinstance(content, ToolReturnPart):
-                return content
+                return cast("ToolReturnPart", content)
             if isinstance(content, ToolReturn):
                 metadata, content = content.metadata, content.return_value
         part = ToolReturnPart(call.tool_name, content, call.tool_call_id, tool_kind=call.tool_kind)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar
 
-from ag_ui.core import AssistantMessage, ReasoningMessage, UserMessage
+from ag_ui.core import AssistantMessage, ReasoningMessage, ToolMessage, UserMessage
 from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from pydantic_ai.exceptions import RunCancelled, UserError
-from pydantic_ai.messages import ModelResponse
+from pydantic_ai.messages import ModelResponse, ToolReturnPart, UserPromptPart
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults
 from pydantic_ai.ui import NativeEvent, UIAdapter
 from pydantic_ai.ui.ag_ui import AGUIAdapter
@@ -74,6 +74,10 @@ class _Exchange(ABC):
     def regenerates(self) -> bool:
         """Whether the client asks for another answer to a message."""
         return False
+
+    @abstractmethod
+    def asks(self, awaited: Collection[str]) -> bool:
+        """Whether the client has a prompt, or what one of these calls returned at its side."""
 
     def encoded(self, event: Any) -> str:
         """An event as it is sent."""
@@ -152,10 +156,9 @@ class _Exchange(ABC):
         if given is not None:
             _check_answers(given, waits or DeferredToolRequests())
             return
-        if not any(not self.is_answer(each) for each in adapter.run_input.messages):
-            loaded = adapter.messages  # an answer may carry what a tool returned at the client's
-            if not loaded or isinstance(loaded[-1], ModelResponse):
-                raise InvalidInput("There is nothing to answer. Send a new message.")
+        awaited = set[str]() if waits is None else {call.tool_call_id for call in waits.calls}
+        if not self.asks(awaited):
+            raise InvalidInput("There is nothing to answer. Send a new message.")
 
 
 def _check_answers(given: DeferredToolResults, waits: DeferredToolRequests) -> None:
@@ -197,6 +200,17 @@ class _Vercel(_Exchange):
     def regenerates(self) -> bool:
         return isinstance(self.adapter.run_input, RegenerateMessage)
 
+    def asks(self, awaited: Collection[str]) -> bool:
+        for message in reversed(self.adapter.messages):
+            if isinstance(message, ModelResponse):
+                break
+            for part in message.parts:  # an answer carries what a tool returned
+                if isinstance(part, UserPromptPart):
+                    return True
+                if isinstance(part, ToolReturnPart) and part.tool_call_id in awaited:
+                    return True
+        return False
+
     def encoded(self, event: Any) -> str:
         return vercel_event(event) or super().encoded(event)
 
@@ -211,6 +225,13 @@ class _AGUI(_Exchange):
     @staticmethod
     def is_answer(message: Any) -> bool:
         return isinstance(message, (AssistantMessage, ReasoningMessage))
+
+    def asks(self, awaited: Collection[str]) -> bool:
+        return any(
+            isinstance(message, UserMessage)
+            or (isinstance(message, ToolMessage) and message.tool_call_id in awaited)
+            for message in self.adapter.run_input.messages
+        )
 
 
 async def _converse(
