@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,42 @@ async def test_calls_that_wait_are_not_closed_by_a_new_prompt_alone(room: Room, 
     denied = DeferredToolResults(approvals={"approve": ToolDenied("no")})
     await way(agent, conversation_id=SESSION, deferred_tool_results=denied, model=model)
     assert await room.brief() == [*before, "return:approve", "text:done"]
+
+
+@ways
+@pytest.mark.parametrize("prompt", ["never mind", None])
+async def test_calls_that_wait_beside_one_that_returned_are_not_closed_either(
+    room: Room, way: Any, prompt: str | None
+):
+    agent = an_agent(room.store)
+    await way(agent, "go", conversation_id=SESSION)
+    before = await room.brief()
+    assert before[-1] == "return:plain"
+    with pytest.raises(UserError, match="waits for answers to 'outside', 'approve'"):
+        await way(agent, prompt, conversation_id=SESSION)
+    assert await room.brief() == before
+    assert await way(agent, conversation_id=SESSION, deferred_tool_results=ANSWERS) == "done"
+
+
+async def test_a_session_that_went_on_after_calls_that_waited_takes_a_prompt(room: Room):
+    """By another program, which knows nothing of what waits."""
+    agent = an_agent(room.store)
+    await agent.run("go", conversation_id=SESSION)
+    record = await room.sessions.read_record(SESSION)
+    assert record is not None
+    await room.sessions.append(SESSION, [ModelResponse([TextPart("I went on")])])
+    went_on = await room.sessions.read_record(SESSION)
+    assert went_on is not None
+    await room.sessions.write_record(
+        replace(
+            went_on,
+            deferred_tool_requests=record.deferred_tool_requests,
+            revision="01a00000-0000-7000-8000-000000000000",
+        ),
+        expected_revision=went_on.revision,
+    )
+    await agent.run("next", conversation_id=SESSION)
+    assert "user:next" in await room.brief()
 
 
 async def _stream_approval(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[Any]:

@@ -472,6 +472,52 @@ def test_an_approval_after_a_restart_over_the_vercel_protocol(place: Path):
         assert said(client, "s") == [("user", "go"), ("assistant", "done")]
 
 
+def test_an_approval_and_what_was_run_elsewhere_are_answered_together(place: Path):
+    app = serving(place, an_asking_agent())
+    with Client(app) as client:
+        send(client, VERCEL, VERCEL.user("u1", "go"))
+    with Client(app) as client:
+        prompt, call = client.get(f"{SESSION}/messages?format=vercel").json()["messages"]
+        approve, outside = call["parts"]
+        approval = {"id": approve["toolCallId"], "approved": True}
+        approve |= {"state": "approval-responded", "approval": approval}
+        answered = {**call, "parts": [approve, outside]}
+        response = client.post(VERCEL.path, json=VERCEL.body(prompt, answered))
+        assert response.status_code == 422  # the other still waits
+        outside |= {"state": "output-available", "output": "there"}
+        assert send(client, VERCEL, prompt, answered).text == "done"
+        told = client.get(f"{SESSION}?include=tools").json()["messages"]
+        returned = {i["tool_name"]: i["content"] for i in told if i["role"] == "tool-return"}
+        assert returned == {"approve": "approved 1", "outside": "there"}
+
+
+def test_an_approval_and_what_was_run_elsewhere_are_answered_together_over_ag_ui(place: Path):
+    app = serving(place, an_asking_agent())
+    with Client(app) as client:
+        asked = send(client, AG_UI, AG_UI.user("u1", "go"))
+        (interrupt,) = asked.all[-1]["outcome"]["interrupts"]
+    with Client(app) as client:
+        shown = client.get(f"{SESSION}/messages?format=ag-ui").json()["messages"]
+        resume = {
+            "interruptId": interrupt["id"],
+            "status": "resolved",
+            "payload": {"approved": True},
+        }
+        returned = {"id": "t", "role": "tool", "toolCallId": "outside", "content": "there"}
+        body = {**AG_UI.body(*shown, returned), "resume": [resume]}
+        found = AG_UI.read(client.post(AG_UI.path, json=body))
+        assert (found.text, found.errors) == ("done", [])
+
+
+@both
+def test_a_new_message_gives_up_what_waits(place: Path, front: Protocol):
+    with Client(serving(place, an_asking_agent())) as client:
+        send(client, front, front.user("u1", "go"))
+        shown = client.get(f"{SESSION}/messages?format={front.format}").json()["messages"]
+        send(client, front, *shown, front.user("u2", "never mind"))
+        assert client.get(f"{SESSION}/info").json()["deferred_tool_requests"] is None
+
+
 def test_an_approval_after_a_restart_over_ag_ui(place: Path):
     app = serving(place, _approving())
     with Client(app) as client:

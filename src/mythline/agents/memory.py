@@ -35,9 +35,16 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic_ai import ModelRequestNode, UserPromptNode
 from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
 from pydantic_ai.exceptions import ToolFailedError, ToolRetryError, UserError
-from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart, repair_messages
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    ToolCallPart,
+    ToolReturnPart,
+    repair_messages,
+)
 from pydantic_ai.run import AgentRunResult
-from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, RunContext, ToolDefinition
+from pydantic_ai.tools import DeferredToolRequests, RunContext, ToolDefinition
 from pydantic_ai.usage import RunUsage
 
 from .. import ids
@@ -299,11 +306,11 @@ class SessionMemory(AbstractCapability[Any]):
         Raises:
             InvalidInput: If other calls are answered than the session waits on. Pydantic AI would
                 notice only when the calls are no longer waiting.
+            UserError: If the session waits for answers and none are given.
         """
         recorder = self._recorder
         if isinstance(node, UserPromptNode):
-            if node.deferred_tool_results is not None:
-                self._check_answers(node.deferred_tool_results)
+            self._check_waiting(ctx, node)
             if node.user_prompt is not None and node.deferred_tool_results is None:
                 self._close_calls(ctx)
             return node
@@ -324,16 +331,31 @@ class SessionMemory(AbstractCapability[Any]):
             self._recorder.first = result.request
         return result
 
-    def _check_answers(self, results: DeferredToolResults) -> None:
-        record = self._start.record
-        waits = None if record is None else record.deferred_tool_requests
-        if waits is None:
+    def _check_waiting(self, ctx: RunContext[Any], node: UserPromptNode[Any, Any]) -> None:
+        """Refuse what would leave calls unanswered that the session waits on.
+
+        Pydantic AI would close them as interrupted if others of the same response were answered.
+        """
+        wanted = self._start.waits_on
+        if not wanted:
             return
-        wanted = [call.tool_call_id for call in [*waits.calls, *waits.approvals]]
-        if {*wanted} != results.calls.keys() | results.approvals.keys():
-            raise InvalidInput(
-                f"The session waits for answers to the calls {', '.join(map(repr, wanted))}. "
-                "Send `deferred_tool_results` for all of them, and for no others."
+        came = [part for message in self._recorder.new for part in message.parts]
+        answered = {part.tool_call_id for part in came if isinstance(part, ToolReturnPart)}
+        left = [call_id for call_id in wanted if call_id not in answered]
+        results = node.deferred_tool_results
+        named = ", ".join(map(repr, left))
+        if results is not None:
+            if {*left} != results.calls.keys() | results.approvals.keys():
+                raise InvalidInput(
+                    f"The session waits for answers to the calls {named}. "
+                    "Send `deferred_tool_results` for all of them, and for no others."
+                )
+        elif node.user_prompt is not None or (
+            not came and isinstance(ctx.messages[-1], ModelRequest)
+        ):
+            raise UserError(
+                f"The session has unprocessed tool calls: it waits for answers to {named}. "
+                "Pass `deferred_tool_results` for all of them, with a new prompt or without."
             )
 
     def _close_calls(self, ctx: RunContext[Any]) -> None:

@@ -14,7 +14,7 @@ from pydantic_ai.conversation_store import (
     ConversationRecord,
 )
 from pydantic_ai.exceptions import UserError
-from pydantic_ai.messages import ModelMessage
+from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.usage import RunUsage
 
@@ -97,6 +97,19 @@ class Start:
     def messages(self) -> list[ModelMessage]:
         """The history."""
         return [entry.message for entry in self.history]
+
+    @property
+    def waits_on(self) -> list[str]:
+        """The calls of the last response that the session waits on, by their ids."""
+        waits = None if self.record is None else self.record.deferred_tool_requests
+        if waits is None:
+            return []
+        wanted = [call.tool_call_id for call in [*waits.calls, *waits.approvals]]
+        for entry in reversed(self.history):
+            if isinstance(entry.message, ModelResponse):
+                made = {call.tool_call_id for call in entry.message.tool_calls}
+                return [call_id for call_id in wanted if call_id in made]
+        return []
 
 
 async def read(sessions: AgentSessions, session_id: str) -> Start:
