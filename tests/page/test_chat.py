@@ -121,6 +121,56 @@ def test_another_turn_that_came_first_makes_this_one_a_branch(
     page.locator(".items > .item", has_text="wait for the other").first.wait_for()
 
 
+def test_another_session_is_read_and_talked_in_while_an_answer_comes(
+    page: Any, look: Look, api: httpx.Client, folder: Path
+):
+    say(page, "the first")
+    answered(page, "You said the first")
+    first = re.findall("session=([^&#]+)", page.url)[0]
+    look.open(HOME)
+    say(page, "wait in the second")
+    page.locator(".pending", has_text="You said **wait in").wait_for()
+    second = re.findall("session=([^&#]+)", page.url)[0]
+    page.locator(f'li.row[data-session="{first}"] a').click()
+    page.locator(".items > .item.assistant", has_text="the first").wait_for()
+    expect(page.get_by_label("Stop")).to_be_hidden()
+    say(page, "and more")
+    answered(page, "You said and more")
+    path = f"agents/companion/sessions/{first}"
+    turn = [{"kind": "request", "parts": [{"part_kind": "user-prompt", "content": "Elsewhere"}]}]
+    assert api.post(f"{path}/messages", json={"messages": turn}).status_code == 201
+    page.locator(".items > .item", has_text="Elsewhere").wait_for()
+    page.locator(f'li.row[data-session="{second}"] a').click()
+    page.locator(".pending", has_text="You said **wait in").wait_for()
+    expect(page.get_by_label("Stop")).to_be_visible()
+    try:
+        (folder / "go").touch()
+        answered(page, "You said wait in the second to me.")
+    finally:
+        (folder / "go").unlink()
+    expect(page.locator(".items > .item.user")).to_have_count(1)
+
+
+def test_what_is_asked_for_twice_in_a_row_is_done_once(page: Any, look: Look, api: httpx.Client):
+    say(page, "one")
+    answered(page, "You said one")
+    page.locator(".item.assistant").last.get_by_label("Answer again").dblclick()
+    page.get_by_role("button", name="1 branch", exact=True).wait_for()
+    answered(page, "You said one")
+    path = f"agents/companion/sessions/{re.findall('session=([^&#]+)', page.url)[0]}"
+    assert len(api.get(f"{path}/info").json()["branches"]) == 1
+    begun = api.get("agents/companion/sessions").json()
+    look.open(HOME)
+    field = page.get_by_label("Message", exact=True)
+    field.fill("new")
+    field.press("Enter")
+    field.fill("newer")
+    field.press("Enter")
+    page.wait_for_url(re.compile("session="))
+    answered(page, "You said new to me.")
+    assert len(api.get("agents/companion/sessions").json()) == len(begun) + 1
+
+
 def test_what_is_written_but_not_sent_outlives_a_reload(page: Any):
     say(page, "hello")
     answered(page, "You said hello")

@@ -1,7 +1,8 @@
 // To talk with an agent: the message field, the answer as it comes, stop, retry and edit.
 //
 // A message goes by the protocol in which leaving means stop, so that closing the connection is all
-// that "Stop" has to do. Whatever came until then is stored.
+// that "Stop" has to do. Whatever came until then is stored. Each session may have an answer on its
+// way; that of the one that is shown is shown.
 
 import { ask, send, sessionsPath, told, withQuery } from "../lib/api.js";
 import { fill, h, icon, iconButton } from "../lib/dom.js";
@@ -9,9 +10,10 @@ import { go, here } from "../lib/place.js";
 import { eventsOf } from "../lib/stream.js";
 import { tellError, toast } from "../ui/toast.js";
 import { approvals } from "./approvals.js";
+import { draft, keepDraft } from "./drafts.js";
 import { Pending } from "./pending.js";
 
-/** @import { Agent, Info, Item } from "../lib/types.js" */
+/** @import { Agent, Info, Item, Place } from "../lib/types.js" */
 /** @import { Transcript } from "../session/transcript.js" */
 
 /**
@@ -22,7 +24,14 @@ import { Pending } from "./pending.js";
  * @property {() => Promise<void>} opened waits for the session to be there
  */
 
-const DRAFT = "mythline-draft";
+/**
+ * @typedef {object} How
+ * @property {string | null} asked what is said
+ * @property {string} [from] the prompt that it takes the place of
+ * @property {boolean} [again] whether that prompt is answered again as it is
+ */
+
+/** @typedef {{ controller: AbortController, pending: Pending, how: How }} Run */
 
 export class Chat {
   /**
@@ -32,8 +41,9 @@ export class Chat {
   constructor(transcript, options) {
     this.transcript = transcript;
     this.options = options;
-    /** @type {AbortController | null} */
-    this.running = null;
+    /** The answers that are on their way, by session. @type {Map<string, Run>} */
+    this.runs = new Map();
+    this.isPreparing = false;
     /** The prompt that is edited, or empty. */
     this.edited = "";
     this.field = h("textarea", {
@@ -67,6 +77,11 @@ export class Chat {
     this.waitsFor = "";
   }
 
+  /** The answer that is on its way in the session that is shown. */
+  get running() {
+    return this.runs.get(nameOf(here())) ?? null;
+  }
+
   get isRunnable() {
     return Boolean(this.options.agent()?.runnable);
   }
@@ -84,13 +99,20 @@ export class Chat {
       fill(this.waits, waiting && ids.length > 0 ? approvals(waiting, (results) => this.answer(results)) : null);
     }
     this.form.hidden = ids.length > 0;
+    this.draw();
   }
 
-  /** A session was opened. @param {boolean} isOther */
+  /** A session was opened, or its transcript drawn anew. @param {boolean} isOther */
   arrive(isOther) {
+    const { running } = this;
+    if (running && !here().at) {
+      this.hideFrom(running.how);
+      this.transcript.begin(running.pending.element);
+    } else this.transcript.coming.replaceChildren();
+    this.draw();
     if (!isOther) return;
     this.leaveEdit();
-    this.field.value = draft(here().session);
+    this.field.value = draft(here());
     this.grow();
   }
 
@@ -101,7 +123,7 @@ export class Chat {
   grow() {
     this.field.style.height = "auto";
     this.field.style.height = `${Math.min(this.field.scrollHeight + 2, innerHeight * 0.4)}px`;
-    if (!this.edited) keepDraft(here().session, this.field.value);
+    if (!this.edited) keepDraft(here(), this.field.value);
   }
 
   /** @param {KeyboardEvent} event */
@@ -123,7 +145,7 @@ export class Chat {
   }
 
   stop() {
-    this.running?.abort();
+    this.running?.controller.abort();
   }
 
   /** What one can do with a message. @param {Item} item @returns {HTMLElement[]} */
@@ -152,35 +174,46 @@ export class Chat {
 
   async submit() {
     const text = this.field.value.trim();
-    if (!text || this.running) return;
+    if (!text || this.running || this.isPreparing) return;
     const { edited } = this;
+    let place = here();
+    this.isPreparing = true;
     try {
+      /** @type {any[]} */
+      let others = [];
+      let id = newId();
       if (edited) {
         const message = await this.stored(edited);
-        const others = message.parts.filter((/** @type {any} */ part) => part.type !== "text");
-        this.leaveEdit();
-        this.clear();
-        await this.run({ ...message, parts: [{ type: "text", text }, ...others] }, { asked: text, from: edited });
-        return;
+        others = message.parts.filter((/** @type {any} */ part) => part.type !== "text");
+        id = message.id;
+        if (isHere(place)) this.leaveEdit();
       }
-      this.clear();
-      if (!here().session) await this.begin();
-      await this.run({ id: newId(), role: "user", parts: [{ type: "text", text }] }, { asked: text });
+      if (isHere(place)) this.clear();
+      if (!place.session) place = await this.begin();
+      const message = { id, role: "user", parts: [{ type: "text", text }, ...others] };
+      const going = this.run(place, message, edited ? { asked: text, from: edited } : { asked: text });
+      this.isPreparing = false; // it is on its way
+      await going;
     } catch (error) {
-      this.running = null;
-      this.draw();
-      if (!this.field.value) this.field.value = text;
-      this.grow();
+      this.isPreparing = false;
+      if (isHere(place)) {
+        if (!this.field.value) this.field.value = text;
+        this.grow();
+      } else keepDraft(place, text);
       tellError(error);
     }
   }
 
-  /** Make a session for the message, and go to it. */
+  /** Make a session for the message, and go to it. @returns {Promise<Place>} */
   async begin() {
-    const { agent } = here();
-    const made = await ask(sessionsPath(agent, "create"), { method: "POST" });
-    go({ session: made.session_id, entry: "", at: "", within: "" });
-    await this.options.opened();
+    const place = here();
+    const made = await ask(sessionsPath(place.agent, "create"), { method: "POST" });
+    const begun = { ...place, session: made.session_id };
+    if (isHere(place)) {
+      go({ session: made.session_id, entry: "", at: "", within: "" });
+      await this.options.opened();
+    }
+    return begun;
   }
 
   clear() {
@@ -204,9 +237,11 @@ export class Chat {
 
   /** Write a prompt anew; the answer to the new one is on a branch. @param {string} entry */
   async edit(entry) {
-    if (this.running) return;
+    if (this.running || this.isPreparing) return;
+    const place = here();
     try {
       const message = await this.stored(entry);
+      if (!isHere(place)) return;
       const texts = message.parts.filter((/** @type {any} */ part) => part.type === "text");
       this.edited = entry;
       this.field.value = texts.map((/** @type {any} */ part) => part.text).join("\n\n");
@@ -233,29 +268,34 @@ export class Chat {
 
   /** Have a prompt answered again. @param {string} entry */
   async retry(entry) {
-    if (this.running || !entry) return;
+    if (this.running || this.isPreparing || !entry) return;
+    const place = here();
+    this.isPreparing = true;
     try {
       const message = await this.stored(entry);
-      await this.run(message, { asked: null, from: entry, again: true });
+      const going = this.run(place, message, { asked: null, from: entry, again: true });
+      this.isPreparing = false;
+      await going;
     } catch (error) {
+      this.isPreparing = false;
       tellError(error);
     }
   }
 
   /**
    * Send a message, and show the answer as it comes.
+   * @param {Place} place
    * @param {any} message
-   * @param {{ asked: string | null, from?: string, again?: boolean }} how `from`: the prompt that it
-   *   takes the place of
+   * @param {How} how
    */
-  async run(message, how) {
-    const { agent, session } = here();
+  async run(place, message, how) {
+    const { agent, session } = place;
     const body = {
       id: session,
       trigger: how.again ? "regenerate-message" : "submit-message",
       messages: [message],
     };
-    await this.streamed(how, (signal) =>
+    await this.streamed(place, how, (signal) =>
       send(sessionsPath(agent, session, "chat"), { method: "POST", json: body, signal }),
     );
   }
@@ -265,11 +305,12 @@ export class Chat {
    * @param {{ calls: Record<string, any>, approvals: Record<string, any> }} results
    */
   async answer(results) {
-    const { agent, session } = here();
+    const place = here();
+    const { agent, session } = place;
     const path = `api/agents/${encodeURIComponent(agent)}/run`;
     fill(this.waits);
     try {
-      await this.streamed({ asked: null }, (signal) =>
+      await this.streamed(place, { asked: null }, (signal) =>
         send(path, {
           method: "POST",
           json: { session_id: session, deferred_tool_results: results },
@@ -280,22 +321,26 @@ export class Chat {
     } catch (error) {
       tellError(error);
     }
+    if (!isHere(place)) return;
     this.waitsFor = "";
     await this.options.refresh();
   }
 
   /**
-   * @param {{ asked: string | null, from?: string, again?: boolean }} how
+   * @param {Place} place
+   * @param {How} how
    * @param {(signal: AbortSignal) => Promise<Response>} start
    */
-  async streamed(how, start) {
-    const { session } = here();
+  async streamed(place, how, start) {
+    const name = nameOf(place);
     const controller = new AbortController();
-    this.running = controller;
     const pending = new Pending(how.asked);
-    const hidden = this.hideFrom(how);
-    this.transcript.begin(pending.element);
-    this.draw();
+    this.runs.set(name, { controller, pending, how });
+    if (isHere(place)) {
+      this.hideFrom(how);
+      this.transcript.begin(pending.element);
+      this.draw();
+    }
     /** @type {string | null} */
     let wrong = null;
     /** @type {string[]} */
@@ -307,22 +352,22 @@ export class Chat {
         } else if (event === "delta") pending.text(String(data.index), data.delta);
         else if (event === "error") wrong = String(data.detail);
         else wrong = pending.take(data) ?? wrong;
-        this.transcript.follow();
+        if (isHere(place)) this.transcript.follow();
       }
     } catch (error) {
       if (!controller.signal.aborted) {
-        for (const element of hidden) element.hidden = false;
+        if (isHere(place)) for (const each of this.transcript.list.children) /** @type {HTMLElement} */ (each).hidden = false;
         pending.element.remove();
         throw error;
       }
     } finally {
-      this.running = null;
+      this.runs.delete(name);
       this.draw();
     }
     if (wrong) toast(wrong, { isError: true });
-    if (here().session !== session) return;
+    if (!isHere(place)) return;
     await this.settled(controller.signal.aborted);
-    if (hidden.length) await this.transcript.reload().catch(tellError);
+    if (how.from) await this.transcript.reload().catch(tellError);
     await this.options.refresh();
     pending.element.remove();
     this.tellIfBranched(entries);
@@ -345,20 +390,16 @@ export class Chat {
     }
   }
 
-  /** What follows a prompt that is sent anew isn't shown any more. @param {{ from?: string, again?: boolean }} how */
+  /** What follows a prompt that is sent anew isn't shown any more. @param {How} how */
   hideFrom({ from, again }) {
-    /** @type {HTMLElement[]} */
-    const hidden = [];
-    if (!from) return hidden;
+    if (!from) return;
     let isAfter = false;
     for (const each of this.transcript.list.children) {
       const element = /** @type {HTMLElement} */ (each);
       const isPrompt = element.dataset.entry === from;
       if (isPrompt) isAfter = true;
-      if (isAfter && !(isPrompt && again)) hidden.push(element);
+      if (isAfter && !(isPrompt && again)) element.hidden = true;
     }
-    for (const element of hidden) element.hidden = true;
-    return hidden;
   }
 
   /** @param {string[]} entries */
@@ -384,21 +425,12 @@ function newId() {
   return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** @param {string} session */
-function draft(session) {
-  try {
-    return sessionStorage.getItem(`${DRAFT} ${session}`) ?? "";
-  } catch {
-    return "";
-  }
+/** What tells a session from others. @param {Place} place */
+function nameOf(place) {
+  return `${place.agent} ${place.session}`;
 }
 
-/** What is written but not sent outlives a reload. @param {string} session @param {string} text */
-function keepDraft(session, text) {
-  try {
-    if (text) sessionStorage.setItem(`${DRAFT} ${session}`, text);
-    else sessionStorage.removeItem(`${DRAFT} ${session}`);
-  } catch {
-    // storage is switched off
-  }
+/** Whether a session is shown. @param {Place} place */
+function isHere(place) {
+  return nameOf(place) === nameOf(here());
 }

@@ -85,6 +85,7 @@ export class SessionView {
       this.info = null;
       this.branches = [];
       this.transcript.session = "";
+      this.happened.clear(); // to another
     }
     if (!place.session || !place.agent) {
       this.info = null;
