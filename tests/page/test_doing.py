@@ -113,6 +113,28 @@ def test_a_change_that_comes_too_late_says_so(look: Look, api: httpx.Client, ses
     until(page, lambda: info(api, session)["title"] == "Mine")
 
 
+def test_what_changes_while_one_types_is_not_overwritten(
+    look: Look, api: httpx.Client, session: str
+):
+    look.expected = ("412",)
+    page = opened(look, session)
+    page.keyboard.press("r")
+    page.get_by_label("Title", exact=True).fill("Mine")
+    assert api.patch(f"{PATH}/{session}", json={"title": "Theirs"}).status_code == 200
+    until(page, lambda: page.title() == "Theirs · Mythline")
+    page.get_by_label("Title", exact=True).press("Enter")
+    page.get_by_text("changed elsewhere").wait_for()
+    assert info(api, session)["title"] == "Theirs"
+    page.get_by_role("button", name="Reload").click()
+    field = page.get_by_label("Add a tag")
+    field.fill("mine")
+    change = {"title": "Again", "tags": ["theirs"]}
+    assert api.patch(f"{PATH}/{session}", json=change).status_code == 200
+    until(page, lambda: page.title() == "Again · Mythline")
+    field.press("Enter")
+    until(page, lambda: info(api, session)["tags"] == ["mine", "theirs"])
+
+
 def test_what_is_deleted_comes_back(look: Look, api: httpx.Client, session: str):
     page = opened(look, session)
     page.get_by_role("toolbar", name="This session").get_by_label("Delete").click()

@@ -37,15 +37,15 @@ export class Header {
       fill(this.element, toList);
       return;
     }
-    const held = this.element.querySelector("input");
-    if (held && held === document.activeElement) return; // someone types
+    document.title = `${named(info)} · Mythline`;
+    const { activeElement } = document;
+    if (activeElement instanceof HTMLInputElement && this.element.contains(activeElement)) return; // someone types
     fill(
       this.element,
       toList,
       h("div", { class: "names" }, this.title(info), this.line(info)),
       h("div", { class: "acts", role: "toolbar", "aria-label": "This session" }, this.buttons(info)),
     );
-    document.title = `${named(info)} · Mythline`;
   }
 
   /** @param {Info} info */
@@ -85,12 +85,17 @@ export class Header {
           },
           "Fork",
         ),
-      h("span", { class: "tags" }, info.tags.map((tag) => this.tag(info, tag)), this.addTag(info)),
+      h("span", { class: "tags" }, info.tags.map((tag) => this.tag(tag)), this.addTag()),
     );
   }
 
-  /** @param {Info} info @param {string} tag */
-  tag(info, tag) {
+  /** What is known by now, which may be more than is drawn while someone types. */
+  get tags() {
+    return this.info?.tags ?? [];
+  }
+
+  /** @param {string} tag */
+  tag(tag) {
     return h(
       "span",
       { class: "tag" },
@@ -100,15 +105,14 @@ export class Header {
         {
           type: "button",
           "aria-label": `Remove the tag ${tag}`,
-          onclick: () => void this.change({ tags: info.tags.filter((each) => each !== tag) }),
+          onclick: () => void this.change({ tags: this.tags.filter((each) => each !== tag) }),
         },
         icon("close"),
       ),
     );
   }
 
-  /** @param {Info} info */
-  addTag(info) {
+  addTag() {
     const input = h("input", {
       type: "text",
       class: "new-tag",
@@ -128,7 +132,7 @@ export class Header {
         const tag = input.value.trim();
         input.value = "";
         input.blur();
-        if (tag && !info.tags.includes(tag)) void this.change({ tags: [...info.tags, tag] });
+        if (tag && !this.tags.includes(tag)) void this.change({ tags: [...this.tags, tag] });
       },
     });
     return input;
@@ -202,10 +206,10 @@ export class Header {
     void archive([info], !info.archived);
   }
 
-  /** @param {Record<string, any>} change */
-  async change(change) {
-    if (!this.info) return;
-    const changed = await redescribe(this.info, change, this.acts.reload);
+  /** @param {Record<string, any>} change @param {Info | null} [from] what it was made from */
+  async change(change, from = this.info) {
+    if (!from) return;
+    const changed = await redescribe(from, change, this.acts.reload);
     if (changed) this.acts.onInfo(changed);
   }
 
@@ -228,9 +232,12 @@ export class Header {
       isDone = true;
       const title = input.value.trim() || null;
       const { activeElement } = document;
-      place.replaceWith(this.title(info));
+      const now = this.info?.session_id === info.session_id ? this.info : info;
+      place.replaceWith(this.title(now));
       if (activeElement === input) this.element.querySelector("button")?.focus();
-      if (isKept && title !== info.title) void this.change({ title });
+      if (!isKept || title === info.title) return;
+      // if it got another title while this one was typed, the server says that it came too late
+      void this.change({ title }, now.title === info.title ? now : info);
     };
     input.addEventListener("keydown", (event) => {
       event.stopPropagation();
