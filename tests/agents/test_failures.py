@@ -582,3 +582,13 @@ def test_prompts_for_one_request_are_not_kept_unanswered():
     recorder.look([request])
     assert brief(recorder.finish(ended=False)) == ["user:one"]
     assert request.parts[0] is hint
+
+
+def test_a_prompt_that_came_with_the_history_is_kept_once_it_was_sent():
+    """As front ends send it; the run may be cancelled before anything of the answer is known."""
+    prompt = ModelRequest([UserPromptPart("one")])
+    recorder = Recorder("r", [], [prompt])
+    recorder.look([prompt])
+    assert recorder.finish(ended=False) == []
+    recorder.sending()
+    assert recorder.finish(ended=False) == [prompt]

@@ -19,6 +19,8 @@ long chat doesn't end at the 50 requests that Pydantic AI allows a run.
 
 What these hooks can't do: a workspace, or a model chosen by what an earlier run recorded, is
 settled before a history can be read; pass `conversation=await sessions.load(…)` for those.
+A run that is cancelled in the moment in which a streamed answer is whole, but not in its history,
+keeps what came before it: Pydantic AI lets go of that answer, and no hook has it.
 Realtime sessions are not kept.
 """
 

@@ -60,6 +60,7 @@ class Recorder:
         self._history: list[ModelMessage] = []
         self._known: dict[int, ModelMessage] = {}  # by identity, and kept: an id may be used again
         self._sent: ModelMessage | None = None
+        self._asked = False
         self._remember(history)
 
     def look(self, history: list[ModelMessage]) -> None:
@@ -83,6 +84,7 @@ class Recorder:
     def sending(self) -> None:
         """Others may now rewrite the history, until the answer to its last message comes."""
         self._sent = self._history[-1] if self._history else None
+        self._asked = True
 
     def _after(self, sent: ModelMessage) -> int:
         """Where the messages after the one that was sent begin, in a history that was rewritten."""
@@ -119,7 +121,7 @@ class Recorder:
             self.look(self._history)
         elif self.first is not None and self.first.run_id == self._run_id:
             self.new.append(self.first)
-        if len(self.new) == self._carried:
+        if not self.new or (len(self.new) == self._carried and not self._asked):
             return []
         last = self.new[-1]
         if isinstance(last, ModelRequest) and any(map(_is_for_one_request, last.parts)):
