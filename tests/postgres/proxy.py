@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import struct
 import threading
@@ -26,7 +27,7 @@ class Loss:
     """An execution that is going to be lost."""
 
     def __init__(self, sql: str, *, answer: bool) -> None:
-        self.sql = sql
+        self._sql = re.compile(rf"{re.escape(sql)}(?!\w)", re.IGNORECASE)
         self.answer = answer
         self._happened = threading.Event()
 
@@ -36,7 +37,7 @@ class Loss:
         return self._happened.is_set()
 
     def matches(self, sql: str) -> bool:
-        return self.sql.lower() in sql.lower()
+        return self._sql.search(sql) is not None
 
     def happen(self) -> None:
         self._happened.set()
@@ -130,7 +131,7 @@ class Proxy:
         """Let the server do the next execution of SQL that contains `sql`, and lose its answer.
 
         The connection is reset when the server is done: it has happened, and the client
-        can't know. Upper and lower case are one.
+        can't know. Upper and lower case are one; the last word is a whole one.
         """
         return self._lose(Loss(sql, answer=True))
 
