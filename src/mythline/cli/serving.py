@@ -21,6 +21,7 @@ from .output import note, plain, print_json, print_line
 
 _PATIENCE: Final = 3.0
 """Seconds that a server which is just ending gets to give its port back."""
+_STOPS: Final = (signal.SIGINT, signal.SIGTERM)
 _SET_PARENT_DEATH_SIGNAL: Final = 1  # `PR_SET_PDEATHSIG` of Linux's prctl
 
 
@@ -89,17 +90,22 @@ def serve(
         print_line(f"Mythline serves {plain(told)} at {url}")
     sys.stdout.flush()  # who started it may wait for it, in a pipe
     # The process that serves is a fork of this one, and would be deaf to a signal to stop until it
-    # has handlers of its own: both would then run for ever.
+    # has handlers of its own: both would then run for ever. One that comes meanwhile has to wait.
     # It would also outlive this one where that is killed, and keep the port.
     process, libc = os.getpid(), ctypes.CDLL(None)
 
     def begin() -> None:
+        for number in _STOPS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
         if os.getppid() == process and hasattr(libc, "prctl"):
             libc.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
 
-    os.register_at_fork(after_in_child=begin)
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS),
+        after_in_child=begin,
+    )
     Server(
         "mythline.http.app:create_app",
         factory=True,
