@@ -1,5 +1,7 @@
 """`mythline serve`."""
 
+import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -79,6 +81,7 @@ def test_a_server_that_is_stopped_as_soon_as_it_starts_stops(tmp_path: Path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
     assert running.stdout is not None
     try:
@@ -88,8 +91,7 @@ def test_a_server_that_is_stopped_as_soon_as_it_starts_stops(tmp_path: Path):
         running.send_signal(signal.SIGTERM)
         rest, _ = running.communicate(timeout=30)
     except subprocess.TimeoutExpired:
-        subprocess.run(["pkill", "-KILL", "-P", str(running.pid)], check=False)
-        running.kill()
+        os.killpg(running.pid, signal.SIGKILL)
         raise
     assert running.returncode == 0
     assert "Traceback" not in rest
@@ -133,7 +135,8 @@ def test_nothing_of_a_server_that_is_killed_is_left(tmp_path: Path):
             assert time.monotonic() < patience
             time.sleep(0.05)
     finally:
-        subprocess.run(["pkill", "-KILL", "-s", str(running.pid)], check=False)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
         running.wait()
 
 

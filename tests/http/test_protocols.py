@@ -491,20 +491,22 @@ def test_an_approval_and_what_was_run_elsewhere_are_answered_together(place: Pat
         assert returned == {"approve": "approved 1", "outside": "there"}
 
 
+def _approved(asked: Any) -> list[dict[str, Any]]:
+    """What an AG-UI client sends to approve the one call that a run stopped at."""
+    (interrupt,) = asked.all[-1]["outcome"]["interrupts"]
+    return [
+        {"interruptId": interrupt["id"], "status": "resolved", "payload": {"approved": True}},
+    ]
+
+
 def test_an_approval_and_what_was_run_elsewhere_are_answered_together_over_ag_ui(place: Path):
     app = serving(place, an_asking_agent())
     with Client(app) as client:
         asked = send(client, AG_UI, AG_UI.user("u1", "go"))
-        (interrupt,) = asked.all[-1]["outcome"]["interrupts"]
     with Client(app) as client:
         shown = client.get(f"{SESSION}/messages?format=ag-ui").json()["messages"]
-        resume = {
-            "interruptId": interrupt["id"],
-            "status": "resolved",
-            "payload": {"approved": True},
-        }
         returned = {"id": "t", "role": "tool", "toolCallId": "outside", "content": "there"}
-        body = {**AG_UI.body(*shown, returned), "resume": [resume]}
+        body = {**AG_UI.body(*shown, returned), "resume": _approved(asked)}
         found = AG_UI.read(client.post(AG_UI.path, json=body))
         assert (found.text, found.errors) == ("done", [])
 
@@ -522,15 +524,10 @@ def test_an_approval_after_a_restart_over_ag_ui(place: Path):
     app = serving(place, _approving())
     with Client(app) as client:
         asked = send(client, AG_UI, AG_UI.user("u1", "go"))
-        (interrupt,) = asked.all[-1]["outcome"]["interrupts"]
     with Client(app) as client:
         shown = client.get(f"{SESSION}/messages?format=ag-ui").json()["messages"]
-        resume = {
-            "interruptId": interrupt["id"],
-            "status": "resolved",
-            "payload": {"approved": True},
-        }
-        found = AG_UI.read(client.post(AG_UI.path, json={**AG_UI.body(*shown), "resume": [resume]}))
+        body = {**AG_UI.body(*shown), "resume": _approved(asked)}
+        found = AG_UI.read(client.post(AG_UI.path, json=body))
         assert found.text == "done"
         assert said(client, "s") == [("user", "go"), ("assistant", "done")]
 
