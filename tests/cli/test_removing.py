@@ -1,10 +1,13 @@
 """`mythline delete`, `restore`, `purge` and `prune`."""
 
 import asyncio
+import select
+import signal
 
 import pytest
 
 from mythline import open_store
+from mythline.cli.asking import interruptible
 
 from .support import Ran, invoke, terminal, turn
 
@@ -46,6 +49,23 @@ def test_a_person_is_asked(place: str):
     assert yes.code == 0
     assert "draft: deleted" in yes.out
     assert not {"draft", "road-1"} & set(listed(place))
+
+
+def test_ctrl_c_is_seen_by_a_wait_that_only_begins():
+    before = signal.getsignal(signal.SIGINT)
+
+    def press() -> None:
+        with interruptible() as pressed:
+            assert not select.select([pressed], [], [], 0)[0]
+            try:
+                signal.raise_signal(signal.SIGINT)
+            finally:
+                assert select.select([pressed], [], [], 0)[0] == [pressed]
+
+    with pytest.raises(KeyboardInterrupt):
+        press()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_each_is_done_by_itself(place: str):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import signal
 import sys
 from collections.abc import Generator
@@ -29,9 +31,10 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused(f"{question} Nobody can be asked here; say --yes to do it.")
-    with interruptible():
+    with interruptible() as pressed:
         sys.stderr.write(f"{plain(question)} [y/N] ")
         sys.stderr.flush()
+        select.select([sys.stdin, pressed], [], [])
         answer = sys.stdin.readline()
     if answer.strip().lower() not in ("y", "yes"):
         sys.stderr.write("Nothing was done.\n")
@@ -39,13 +42,23 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 @contextlib.contextmanager
-def interruptible() -> Generator[None]:
-    """Let Ctrl-C end a wait for input: the event loop's own handler only takes note of it."""
+def interruptible() -> Generator[int]:
+    """Let Ctrl-C end a wait for input: the event loop's own handler only takes note of it.
+
+    Gives a file descriptor that is readable once Ctrl-C was pressed, to be waited for besides
+    the input: a `read` that begins in the moment of the signal isn't ended by it.
+    """
+    pressed, notified = os.pipe()
+    os.set_blocking(notified, False)
+    woken = signal.set_wakeup_fd(notified, warn_on_full_buffer=False)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        yield
+        yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
+        signal.set_wakeup_fd(woken)
+        os.close(pressed)
+        os.close(notified)
 
 
 class Advance(Protocol):
