@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic_ai._conversation_marks import stored_boundary
 from pydantic_ai.conversation import Conversation
 from pydantic_ai.conversation_store import ConversationStore
 
@@ -105,3 +107,52 @@ async def test_a_history_that_sqlite_does_not_join_loads(
             loaded = await sessions.load(name)
             assert loaded is not None
             assert loaded.messages == history
+
+
+async def test_pydantic_ai_finds_what_is_stored_where_it_looks(tmp_path: Path):
+    """Its runs look there, and its stores: a conversation may be saved to another one next."""
+    async with open_store(tmp_path / "store") as store:
+        sessions = store.sessions("agent")
+        await sessions.save(Conversation(messages=turns("a", "b"), conversation_id="one"))
+        for limit in (None, 1):
+            conversation = await sessions.load("one", limit=limit)
+            assert conversation is not None
+            for _ in range(2):
+                count = len(conversation.messages)
+                assert stored_boundary(conversation) == count
+                conversation.messages += turn("c")
+                assert stored_boundary(conversation) == count
+                await sessions.save(conversation)
+            assert stored_boundary(conversation) == count + 2
+            conversation.messages[0] = copy.copy(conversation.messages[0])
+            assert stored_boundary(conversation) is None
+
+
+@pytest.mark.parametrize("saved_before", [False, True])
+@pytest.mark.parametrize(
+    ("change", "stored"),
+    [
+        (lambda messages: messages, "abcd"),
+        (lambda messages: [copy.deepcopy(messages[0]), *messages[1:]], "abcd"),
+        (lambda messages: [*turn("z"), *messages[2:]], "zbcd"),
+        (lambda messages: messages[2:], "bcd"),
+        (lambda messages: messages[:2] + turn("z") + messages[2:], "azbcd"),
+        (lambda messages: messages[:2], "a"),
+    ],
+)
+async def test_what_is_held_is_looked_at(
+    tmp_path: Path, change: Any, stored: str, saved_before: bool
+):
+    async with open_store(tmp_path / "store") as store:
+        sessions = store.sessions("agent")
+        new = Conversation(messages=turns(*"abc"), conversation_id="one")
+        await sessions.save(new)
+        conversation = new if saved_before else await sessions.load("one")
+        assert conversation is not None
+        conversation.messages = change([*conversation.messages, *turn("d")])
+        await sessions.save(conversation)
+        after = await sessions.load("one")
+        assert after is not None
+        assert after.messages == conversation.messages
+        prompts = [message.parts[0].content for message in after.messages[::2]]
+        assert "".join(prompts) == stored

@@ -144,7 +144,7 @@ class StoredConversations(ConversationStore):
             key, shared = self._key(carried.conversation_id), self.owner is None
             with contextlib.suppress(one_step.ReadFirst):
                 return await one_step.save(
-                    self.store, key, conversation, revision=revision, shared=shared
+                    self.store, key, conversation, carried, revision=revision, shared=shared
                 )
         bound = self._in_scope(scope)
         if bound is not self and await bound._find(carried.conversation_id) is None:
