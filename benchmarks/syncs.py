@@ -21,10 +21,10 @@ WHAT = "syncs per save"
 
 async def _work(path: Path, saves: int, at_once: int, checkpoints: bool) -> None:
     from mythline import open_store
-    from mythline.local import database
+    from mythline.local import database, writer
 
     if not checkpoints:
-        database.CHECKPOINT_PAGES = 0
+        database.CHECKPOINT_PAGES = writer.CHECKPOINT_PAGES = 0
     async with open_store(path) as store:
         sessions = store.sessions(AGENT)
         conversations = [await filled(sessions, f"session-{n}", 2) for n in range(at_once)]

@@ -649,7 +649,7 @@ async def test_a_store_that_can_no_longer_write_can_be_closed(
     await store.open()
     await store.sessions("agent").create("one")
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(store._database, "_transact", fail)

@@ -1,13 +1,9 @@
-"""The SQLite database of a local store: its connections, one writer thread, group commit.
+"""The SQLite database of a local store: its connections, and what is read over them.
 
-All writing of a process goes through one thread. What waits when the thread comes round is one
-transaction with one sync: saves that wait together share it. Between processes, a lock on the
-store's directory (`flock`) gives turns: waiting for it is a sleep in the kernel, not a poll, so
-nobody sees "database is locked" and nobody starves. Checkpoints run under the same lock; that
-also keeps clear of the rare corruption that SQLite before 3.51.3 has when one connection
-checkpoints while another commits (https://www.sqlite.org/wal.html#walresetbug).
-
-Readers have connections of their own, and are never kept waiting by a writer (WAL).
+`mythline.local.writer` writes. Readers have connections of their own, and are never kept waiting
+by a writer (WAL). Checkpoints run under the lock that gives writers their turns; that also keeps
+clear of the rare corruption that SQLite before 3.51.3 has when one connection checkpoints while
+another commits (https://www.sqlite.org/wal.html#walresetbug).
 """
 
 from __future__ import annotations
@@ -15,141 +11,45 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import logging
 import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from .. import messages, queries
-from ..errors import (
-    MythlineError,
-    StoreClosed,
-    StoreCorrupt,
-    StoreError,
-    StoreFull,
-    StoreTooNew,
-    StoreUnavailable,
-)
-
-log = logging.getLogger("mythline")
+from ..errors import StoreClosed, StoreTooNew, StoreUnavailable
+from .translating import translate, translated
+from .writer import BUSY_TIMEOUT_MS, CHECKPOINT_PAGES, Connection, Writer
 
 T = TypeVar("T")
-Connection = sqlite3.Connection
-
 SQL: Final = queries.load(__package__ or "")
 APPLICATION_ID: Final = 0x4D797468  # "Myth"
-BUSY_TIMEOUT_MS: Final = 60_000
-REMEDY: Final = (
-    "Keep a copy of the folder; moved out of it, the database is built again from the .json files."
-)
-"""What to do about a database that is damaged."""
 PATIENCE_MS: Final = 100
 """How long others' turns wait while readers are waited for."""
-BATCH: Final = 256
-CHECKPOINT_PAGES: Final = 1000
 READERS: Final = 4
 
 
-def translate(error: Exception) -> StoreError:
-    """The typed error for one of the driver's. It names no path and no query."""
-    if isinstance(error, UnicodeDecodeError):  # of text in the database, or of SQLite's message
-        return StoreCorrupt(REMEDY)
-    code = getattr(error, "sqlite_errorcode", None)
-    primary = code & 0xFF if isinstance(code, int) else None
-    if primary == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (28, 122):
-        return StoreFull()
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StoreCorrupt(REMEDY)
-    if primary == sqlite3.SQLITE_READONLY or getattr(error, "errno", None) in (1, 13, 30):
-        return StoreUnavailable("The store can't be written. Make its folder writable.")
-    return StoreUnavailable(
-        "The store can't be read or written. Check its folder and its disk, then try again."
-    )
-
-
-@contextlib.contextmanager
-def translated() -> Generator[None]:
-    """Raise the driver's errors as typed ones, with the driver's in `__cause__`."""
-    try:
-        yield
-    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-        raise translate(error) from error
-
-
-class _Job:
-    """A function to run in a write transaction, and who waits for it: a future, or a thread."""
-
-    __slots__ = ("after", "durable", "error", "function", "result", "waiting")
-
-    def __init__(
-        self,
-        function: Callable[[Connection], Any],
-        durable: bool,
-        waiting: asyncio.Future[Any] | threading.Event,
-        after: Callable[[bool], object] | None = None,
-    ) -> None:
-        self.function = function
-        self.durable = durable
-        self.waiting = waiting
-        self.after = after
-        self.result: Any = None
-        self.error: Exception | None = None
-
-
-def _tell(batch: Sequence[_Job]) -> None:
-    """Tell who waits for jobs; each event loop is woken once."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], _Job]]] = {}
-    for job in batch:
-        if isinstance(job.waiting, threading.Event):
-            job.waiting.set()
-        else:
-            loops.setdefault(job.waiting.get_loop(), []).append((job.waiting, job))
-    for loop, waiting in loops.items():
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(_settle, waiting)
-
-
-def _settle(waiting: Sequence[tuple[asyncio.Future[Any], _Job]]) -> None:
-    for future, job in waiting:
-        if future.done():  # its caller was cancelled
-            continue
-        if job.error is not None:
-            future.set_exception(job.error)
-        else:
-            future.set_result(job.result)
-
-
-class Database:
+class Database(Writer):
     """`sessions.sqlite3` in a directory. Errors of the driver leave it as `StoreError`s.
 
     Args:
         directory: Where it is.
-        committed: Called in the writer's thread after each transaction.
+        committed: Called after each transaction, in the thread that made it.
     """
 
     def __init__(self, directory: Path, committed: Callable[[], object] = lambda: None) -> None:
-        self._committed = committed
+        super().__init__(committed)
         self._directory = directory
         self._path = str(directory / "sessions.sqlite3")
         self._file: tuple[int, int] | None = None
-        self._lock_fd: int | None = None
-        self._writer: Connection | None = None
-        self._is_durable = True  # whether the writer syncs, as `_connect` has it do
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
         self._idle_readers: deque[Connection] = deque()
         self._pool: ThreadPoolExecutor | None = None
         self._pid = 0
-        self._is_open = False
-        self._is_ending = False
         self._opening = threading.Lock()
-        self._accepting = threading.Lock()
 
     def open(self) -> None:
         """Make or open the database, bring its schema up to date, and start the writer.
@@ -172,13 +72,9 @@ class Database:
                 self._unlock()
                 raise
             self._idle_readers = deque()
-            self._jobs = SimpleQueue()
             self._pid = os.getpid()
-            self._is_ending = False
-            self._is_open = True
             self._pool = ThreadPoolExecutor(READERS, "mythline-read")
-            self._thread = threading.Thread(target=self._run, name="mythline-write", daemon=True)
-            self._thread.start()
+            self._start_writing()
 
     def close(self) -> None:
         """Let the writer finish what waits, then close every connection.
@@ -191,11 +87,7 @@ class Database:
         with self._opening:
             if not self._is_open:
                 return
-            with self._accepting:
-                self._is_open = False
-                self._jobs.put(None)
-            if self._thread is not None:
-                self._thread.join()
+            self._stop_writing()
             if self._pool is not None:
                 self._pool.shutdown()
             with contextlib.suppress(sqlite3.Error), self._turn():
@@ -239,17 +131,6 @@ class Database:
             connection.close()
             raise
         return connection
-
-    @contextlib.contextmanager
-    def _turn(self) -> Generator[None]:
-        """This process's turn among those that share the directory."""
-        descriptor = self._lock_fd
-        assert descriptor is not None
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def _in_place(self) -> tuple[int, int]:
         """Which file is in the database's place."""
@@ -353,136 +234,6 @@ class Database:
         """Raise `StoreClosed` if the database is not open in this process."""
         if not self._is_open or self._pid != os.getpid():
             raise StoreClosed
-
-    # Writing
-
-    async def write(
-        self,
-        function: Callable[[Connection], T],
-        *,
-        durable: bool = True,
-        after: Callable[[bool], object] | None = None,
-    ) -> T:
-        """What `function` returns, run in a write transaction that was committed.
-
-        If it raises, what it did is undone, and nothing else is. It may be in one transaction
-        with others. A caller that is cancelled doesn't take it back.
-
-        Args:
-            function: Called once, in the writer's thread.
-            durable: Whether to return only when it survives a loss of power. Without, it
-                survives a killed process, and is made durable with the next that is.
-            after: Called in the writer's thread when it was committed (`True`) or undone.
-
-        Raises:
-            StoreError: If it could not be committed. It was not, and is not tried again.
-        """
-        self.check()
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._put(_Job(function, durable, future, after), is_own=False)
-        return await future
-
-    def write_now(self, function: Callable[[Connection], T]) -> T:
-        """As `write`, not durable, for a thread of the store's own, which waits."""
-        self.check()
-        finished = threading.Event()
-        job = _Job(function, False, finished)
-        self._put(job, is_own=True)
-        finished.wait()
-        if job.error is not None:
-            raise job.error
-        return job.result
-
-    def _put(self, job: _Job, *, is_own: bool) -> None:
-        with self._accepting:
-            self.check()
-            if self._is_ending and not is_own:
-                raise StoreClosed
-            self._jobs.put(job)
-
-    def end(self) -> None:
-        """Refuse `write` from now on, and return when all that was accepted is stored or told."""
-        with self._accepting:
-            self._is_ending = True
-        if self._is_open:
-            with contextlib.suppress(StoreError):
-                self.write_now(lambda _connection: None)
-
-    def _run(self) -> None:
-        while True:
-            job = self._jobs.get()
-            batch: list[_Job] = []
-            while job is not None:
-                batch.append(job)
-                if len(batch) == BATCH or self._jobs.empty():
-                    break
-                job = self._jobs.get()  # nobody else takes from them
-            if batch:
-                self._commit(batch)
-                for ended in batch:
-                    self._follow(ended)
-                _tell(batch)
-                self._committed()
-            if job is None:
-                return
-
-    @staticmethod
-    def _follow(job: _Job) -> None:
-        if job.after is not None:
-            try:
-                job.after(job.error is None)
-            except Exception as error:  # the thread goes on: others wait for it
-                log.warning("what follows a change could not be done: %s", error)
-
-    def _commit(self, batch: list[_Job]) -> None:
-        try:
-            with self._turn():
-                self._check_place()
-                if self._writer is None:
-                    self._writer = self._connect()
-                    self._is_durable = True
-                self._transact(self._writer, batch)
-        except Exception as error:
-            self._fail(batch, error)
-
-    def _transact(self, connection: Connection, batch: list[_Job]) -> None:
-        durable = any(job.durable for job in batch)
-        if durable != self._is_durable:
-            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            self._is_durable = durable
-        connection.execute("BEGIN IMMEDIATE")
-        for job in batch:
-            if len(batch) > 1:
-                connection.execute("SAVEPOINT job")
-            try:
-                job.result = job.function(connection)
-            except Exception as error:
-                if not connection.in_transaction:
-                    raise  # the disk is full, say: SQLite has undone all of it
-                connection.execute("ROLLBACK TO job" if len(batch) > 1 else "ROLLBACK")
-                job.error = self._as_typed(error)
-            if len(batch) > 1:
-                connection.execute("RELEASE job")
-        if connection.in_transaction:
-            connection.execute("COMMIT")
-
-    @staticmethod
-    def _as_typed(error: Exception) -> Exception:
-        if isinstance(error, sqlite3.Error | OSError | UnicodeDecodeError):
-            typed = translate(error)
-            typed.__cause__ = error
-            return typed
-        return error
-
-    def _fail(self, batch: list[_Job], error: Exception) -> None:
-        """Nothing of the batch was stored; what the connection knows is not to be trusted."""
-        for job in batch:
-            if not isinstance(job.error, MythlineError):
-                job.error = self._as_typed(error)
-        if self._writer is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._writer.close()
-            self._writer = None
 
 
 def _casefold(text: str | None) -> str | None:

@@ -1,6 +1,6 @@
 """Tells what happens to sessions, whichever process does it.
 
-Every change notes an event in its transaction (`rows.note`). The writer's thread wakes those who
+Every change notes an event in its transaction (`rows.note`). Whatever commits it wakes those who
 listen here; what other processes do is looked for four times a second, while someone listens.
 """
 

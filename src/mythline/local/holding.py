@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from ..store import SessionKey
-from .database import translated
+from .translating import translated
 
 SUFFIX: Final = ".lock"
 _SHORTEST: Final = 0.01

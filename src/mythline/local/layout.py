@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 
 from ..errors import StoreUnavailable
 from ..ids import is_agent_id, is_session_id
-from .database import translated
+from .translating import translated
 
 FOLDER: Final = "context_memory"
 SUFFIX: Final = ".json"

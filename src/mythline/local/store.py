@@ -1,8 +1,8 @@
 """LocalStore: sessions in a directory, with SQLite as the truth and a view for each session.
 
 What happens on the way of a request: reads are point reads of the database and one look at the
-mark of the session's view; lists read rows in index order. A save is one transaction of the
-writer's thread. Views, folders and other programs' changes are the business of threads beside it.
+mark of the session's view; lists read rows in index order. A save is one transaction
+(`mythline.local.writer`). Views, folders and other programs' changes are the business of threads beside it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .database import SQL, Connection
 from .layout import look
 from .reading import Reading
 from .removal import Removal
-from .views import PATIENCE
+from .views import PATIENCE, SMALL
 
 T = TypeVar("T")
 
@@ -49,7 +49,9 @@ class LocalStore(Reading):
             lambda connection: (writing.save(connection, key, save, self._check_free), None)
         )
 
-    async def _write(self, function: Callable[[Connection], tuple[writing.Stored, T]]) -> T:
+    async def _write(
+        self, function: Callable[[Connection], tuple[writing.Stored, T]], *, brief: bool = False
+    ) -> T:
         """What `function` returns beside the session it stored in, committed. Its view follows.
 
         It does so whether or not the caller is still there to hear of it.
@@ -65,7 +67,7 @@ class LocalStore(Reading):
             if is_stored and stored is not None and stored.number and self._has_views:
                 self._views.touch(stored.number, stored.body_bytes)
 
-        result = await self._database.write(write, after=follow)
+        result = await self._database.write(write, brief=brief, after=follow)
         if stored is not None and stored.is_awaited and self._has_views:
             await asyncio.to_thread(self._views.settle, stored.number, PATIENCE)
         return result
@@ -93,7 +95,10 @@ class LocalStore(Reading):
     async def _append(
         self, key: SessionKey, append: Append, check: Callable[[rows.Place, Any | None], None]
     ) -> AppendResult:
-        return await self._write(lambda connection: writing.append(connection, key, append, check))
+        return await self._write(
+            lambda connection: writing.append(connection, key, append, check),
+            brief=sum(map(len, append.bodies)) <= SMALL,
+        )
 
     def _check_current(self, place: rows.Place, row: Any | None) -> None:
         if self._has_views and not self._foreign.is_current(place, row):
