@@ -2,7 +2,8 @@
 
 What happens on the way of a request: reads are point reads of the database and one look at the
 mark of the session's view; lists read rows in index order. A save is one transaction
-(`mythline.local.writer`). Views, folders and other programs' changes are the business of threads beside it.
+(`mythline.local.writer`). Views, folders and other programs' changes are the business of threads
+beside it.
 """
 
 from __future__ import annotations
