@@ -42,8 +42,9 @@ WITH s AS (
 ), repeated AS (
   INSERT INTO mythline.repeats
          (owner, agent_id, session_id, n, key, digest, saved, revision, message_count, entry_ids)
-  SELECT owner, agent_id, session_id, n, 'key', '', 1700000000000000, 'r', 2, '{}' FROM s
-   WHERE line % 10 = 0
+  SELECT owner, agent_id, session_id, n, 'key', '', extract(epoch FROM now())::bigint * 1000000,
+         'r', 2, '{}'
+    FROM s WHERE line % 10 = 0
 )
 INSERT INTO mythline.entries (owner, agent_id, session_id, line, place, odd, total, entry_id, body)
 SELECT owner, agent_id, session_id, line, place, false, 100 * (place + 1),

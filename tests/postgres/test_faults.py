@@ -293,8 +293,9 @@ def test_a_server_that_starts_before_its_database(database, proxy):
         client.create("one")
 
 
-def test_a_turn_is_stored_once_for_a_client_that_repeats_it(database, proxy):
+def test_a_turn_is_stored_once_for_a_client_that_repeats_it(database, proxy, monkeypatch):
     """What a client does that got a 503, or nothing: the same again under its key."""
+    monkeypatch.setattr("mythline.postgres.indexing.PAUSE", 3600)  # that marks sessions, too
     body = {"messages": wire_turn("first")}
     headers = {"Idempotency-Key": "a key"}
     with Client(create_app(proxy.dsn(database)), secret="127.0.0.1") as client:

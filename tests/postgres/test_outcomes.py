@@ -17,8 +17,9 @@ ONE = SessionKey(None, "agent", "one")
 
 @pytest.fixture(autouse=True)
 def nothing_beside(monkeypatch):
-    """What is saved isn't indexed meanwhile: what gets lost is what the test says."""
+    """Nothing is indexed or expires meanwhile: what gets lost is what the test says."""
     monkeypatch.setattr("mythline.postgres.indexing.PAUSE", 3600)
+    monkeypatch.setattr("mythline.postgres.trash.HEAD_START", 3600)
 
 
 @pytest.fixture

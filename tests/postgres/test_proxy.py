@@ -156,7 +156,7 @@ async def test_what_is_held_can_be_dropped(database, proxy, connection):
     for task in (saving, starting):
         with pytest.raises(LOST):
             await task
-    assert proxy.open_connections == 0
+    await asyncio.to_thread(until, lambda: proxy.open_connections == 0, "both are closed")
     assert things(database) == []
 
 
