@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from typing import IO
 
 from .bounds import aside
-from .errors import InvalidMessages, SessionNotFound
+from .errors import InvalidMessages, SessionNotFound, StoreCorrupt
 from .formats import sanitized
 from .formats.archive import ArchiveKind, ArchiveWriter
 from .formats.unpacking import Archive
@@ -29,6 +29,7 @@ async def export_all(
     kind: ArchiveKind = "zip",
     owners: Collection[str | None] | None = None,
     agents: Collection[str] | None = None,
+    damaged: Callable[[SessionInfo], object] | None = None,
 ) -> AsyncGenerator[tuple[SessionInfo | None, bytes]]:
     """An archive of sessions, in pieces, to be written one after the other.
 
@@ -40,9 +41,13 @@ async def export_all(
         kind: `zip` or `tar.zst`.
         owners: Only those of these owners, `None` for those of no owner.
         agents: Only those of these agents.
+        damaged: Called with each session that is damaged, which is left out.
 
     Yields:
         A session with the first piece of it, then `None` with each other piece.
+
+    Raises:
+        StoreCorrupt: If a session is damaged, without `damaged`.
     """
     writer = ArchiveWriter(kind)
     for owner in await store.owners() if owners is None else owners:
@@ -54,6 +59,11 @@ async def export_all(
                 try:
                     exported = await sessions.exported(info.session_id)
                 except SessionNotFound:
+                    continue
+                except StoreCorrupt:
+                    if damaged is None:
+                        raise
+                    damaged(info)
                     continue
                 first: SessionInfo | None = info
                 add = functools.partial(list[bytes], writer.add(exported))

@@ -31,7 +31,7 @@ from .errors import (
     UnreadableMessages,
 )
 from .models import SessionDetails, StoredEntry, to_micros
-from .records import deferred_json, record_of, usage_json
+from .records import deferred_json, listed, record_of, usage_json
 from .store import Save, SessionKey, Store
 
 
@@ -230,7 +230,7 @@ class StoredConversations(ConversationStore):
             return []
         owner = ids.check_owner(scope) if self.owner is None else self.owner
         found = await self.store.records(owner, self.agent_id, limit=limit)
-        return [record_of(details) for details in found]
+        return [listed(details) for details in found]
 
     async def read_history(
         self, head_id: str | None, *, limit: int | None = None

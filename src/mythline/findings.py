@@ -14,6 +14,7 @@ NOT_FOLLOWING: Final = "The history's parts don't follow each other. All of them
 START_MISSING: Final = "The start of the history is missing. The rest is kept."
 NO_STATE: Final = "Its usage and metadata are missing. Without, it can't be opened."
 NO_END: Final = "A branch ends with an entry that isn't there; there is nothing to go back to."
+IN_VIEW: Final = "The .json file has all of it, which is stored anew."
 
 
 def missing(count: int) -> str:
@@ -24,6 +25,32 @@ def missing(count: int) -> str:
 def miscounted(counters: Iterable[str]) -> str:
     """That these counters of a session are wrong."""
     return f"What lists show is not what is stored: {', '.join(sorted(counters))}."
+
+
+def broken_branch(broken: str) -> str:
+    """That a branch is broken, and why."""
+    return f"A branch can't be read as a whole. {broken}"
+
+
+def no_json(columns: Sequence[str]) -> str:
+    """That these columns of a session's row don't hold the JSON that they should."""
+    rest = "; its tags come back from where lists find them" if "tags" in columns else ""
+    return (
+        f"What is stored as its {_named(columns)} is no JSON, and keeps it from being opened. "
+        f"That is emptied{rest}."
+    )
+
+
+def unknown(columns: Sequence[str]) -> str:
+    """That the installed Pydantic AI can't read these columns of a session's row."""
+    return (
+        f"The installed Pydantic AI can't read its {_named(columns)}, so that it can't be loaded. "
+        "What is stored is kept. Upgrade pydantic-ai-slim to read it."
+    )
+
+
+def _named(columns: Sequence[str]) -> str:
+    return ", ".join("waiting calls" if name == "deferred" else name for name in columns)
 
 
 def orphans(count: int, size: int) -> str:

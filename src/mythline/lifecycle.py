@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from . import ids
+from . import damage, ids
 from .bounds import MAX_LIMIT, check_described, check_limit
 from .errors import (
     EntryNotFound,
@@ -189,9 +189,11 @@ class Lifecycle(Lists):
             details = await self._details(session_id)
             head_id = details.head_id if entry_id is None else entry_id
             if head_id is not None and await self.store.locate(key, head_id) is None:
-                if entry_id is None:
-                    continue  # it was saved in between
-                raise EntryNotFound(head_id)
+                if entry_id is not None:
+                    raise EntryNotFound(head_id)
+                if (await self._details(session_id)).revision == details.revision:
+                    raise damage.of_history()
+                continue  # it was saved in between
             identity = ids.new_session_id() if new_session_id is None else new_session_id
             if await self.store.get(self._key(identity)) is not None:
                 raise SessionExists(identity)

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from pydantic_ai.conversation_store import ConversationEntry
 from pydantic_ai.messages import ModelMessage
 
-from . import ids, messages
+from . import damage, ids, messages
 from .bounds import aside
 from .conversations import StoredConversations
 from .errors import (
@@ -21,6 +21,7 @@ from .errors import (
     RevisionConflict,
     SessionExists,
     SessionNotFound,
+    StoreCorrupt,
 )
 from .formats import EXPORTS, ExportedSession, ExportFormat, ImportedSession, read, sanitized
 from .formats import export as write
@@ -114,19 +115,34 @@ class Transfers(StoredConversations):
     async def exported(self, session_id: str, *, branches: bool = True) -> ExportedSession:
         """A session with all its entries, as formats are written from; or without its branches.
 
+        Branches that are damaged are left out.
+
         Raises:
             SessionNotFound: If there is none.
+            StoreCorrupt: If its history is damaged.
         """
         key = self._key(session_id)
         while True:
             details = await self._details(session_id)
             entries: dict[str, StoredEntry] = {}
-            for tip in [details.head_id, *(details.branches if branches else ())]:
-                line = tip and await self.store.line(self.owner, self.agent_id, tip)
+            damaged: set[str] = set()
+            for tip in filter(None, [details.head_id, *(details.branches if branches else ())]):
+                try:
+                    line = await self.store.line(self.owner, self.agent_id, tip)
+                except StoreCorrupt:
+                    line = None
+                if line is None:
+                    damaged.add(tip)
                 entries |= {entry.entry_id: entry for entry in line or ()}
             now = await self.store.get(key)
-            if now is not None and now.revision == details.revision:
-                return ExportedSession(details, tuple(entries.values()))
+            if now is None or now.revision != details.revision:
+                continue
+            if details.head_id in damaged:
+                raise damage.of_history()
+            whole = tuple(tip for tip in details.branches if tip not in damaged)
+            return ExportedSession(
+                dataclasses.replace(details, branches=whole), tuple(entries.values())
+            )
 
     async def export(self, session_id: str, format: ExportFormat = "json") -> Iterator[bytes]:  # noqa: A002
         """A session in a format, in pieces of bytes.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -319,6 +321,31 @@ def test_a_database_that_is_damaged(place: Path):
         assert response.status_code == 500
         assert response.json()["type"] == "urn:mythline:store-corrupt"
         assert client.get("/health").status_code == 200
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    ("statement", "path"),
+    [
+        ("DELETE FROM entries WHERE n = (SELECT min(n) FROM entries)", ""),
+        ("UPDATE sessions SET tags = 'no' WHERE session_id = 'x'", "/info"),
+    ],
+)
+def test_a_session_that_is_damaged(place: Path, statement: str, path: str):
+    with Client(create_app(place)) as client:
+        for name in ("x", "y"):
+            client.create(name)
+            client.add(name, "Hello")
+    with contextlib.closing(sqlite3.connect(place / "sessions.sqlite3")) as database, database:
+        assert database.execute(statement).rowcount == 1
+    with Client(create_app(place), secret=str(place)) as client:
+        response = client.get(f"{BASE}/x{path}")
+        assert response.status_code == 500
+        assert response.json()["type"] == "urn:mythline:store-corrupt"
+        assert {info["session_id"] for info in client.get(BASE).json()} == {"x", "y"}
+        assert client.get(f"{BASE}/y{path}").status_code == 200
+        (found,) = client.get("/api/doctor").json()
+        assert found["session_id"] == "x"
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,12 @@ async def test_counters(root):
 async def test_a_message_is_missing(root):
     damage(root, "DELETE FROM entries WHERE n = (SELECT min(n) FROM entries)")
     found = [finding for finding in await findings(root, fix=True) if finding.kind == "history"]
-    assert [(finding.session_id, finding.is_fixed) for finding in found] == [("one", False)]
+    assert [(finding.session_id, finding.is_fixed) for finding in found] == [("one", True)]
     assert "1 message(s)" in found[0].explanation
+    (left,) = await findings(root)
+    assert (left.kind, left.can_fix) == ("branch", False)
+    async with open_store(root) as store:
+        assert await store.sessions("agent").history("one") == turns("a", "c")
 
 
 async def test_a_branch_without_an_end(root):

@@ -179,16 +179,19 @@ async def _export_all(place: Place, form: Format | None, output: str, *, yes: bo
     kind = form or _by_name(output, "zip")
     if kind not in get_args(ArchiveFormat):
         raise InvalidInput(f"All sessions go to an archive, zip or tar.zst; not to {kind}.")
+    damaged: list[SessionInfo] = []
     pieces = export_all(
         place.store,
         kind=cast("ArchiveFormat", kind),
         owners=None if place.owner is None else [place.owner],
         agents=None if place.agent is None else [place.agent],
+        damaged=damaged.append,
     )
     if output == PIPE:
         if sys.stdout.isatty():
             raise InvalidInput("An archive is nothing for a terminal. Name a file with --output.")
         await _write_archive(pieces, sys.stdout.buffer, await _total(place))
+        _tell_damaged(damaged)
         return
     path = _archive(output, f"{place.agent or 'mythline'}.{kind}")
     _check_free([path], yes=yes)
@@ -199,6 +202,15 @@ async def _export_all(place: Place, form: Format | None, output: str, *, yes: bo
     else:
         print_line(clean(str(path)))
         note(f"{number(count, 'session')} exported.")
+    _tell_damaged(damaged)
+
+
+def _tell_damaged(damaged: Sequence[SessionInfo]) -> None:
+    """Tell which sessions aren't in an archive; it is no whole one then."""
+    if damaged:
+        ids = ", ".join(f"{info.agent_id}/{info.session_id}" for info in damaged)
+        note(f"Damaged, and left out: {ids}. `mythline doctor` tells what is wrong.")
+        raise typer.Exit(1)
 
 
 def _archive(output: str, name: str) -> Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from ..errors import StoreCorrupt
 from ..ids import time_of
 from ..models import Branch, Located, from_micros
 from . import lines, rows
@@ -23,27 +26,32 @@ def locate(connection: Connection, row: rows.Row, entry_id: str) -> Located | No
 
 
 def branches(connection: Connection, row: rows.Row) -> list[Branch]:
-    """The branches that a session left, oldest first."""
+    """The branches that a session left, oldest first, without those that are damaged."""
     history = list(lines.segments(connection, row["head"]))[::-1]
     found: list[Branch] = []
-    for (tip,) in connection.execute(SQL["tips"], (row["n"],)):
-        line = list(lines.segments(connection, tip))[::-1]
-        parts_at, shared = _parting(history, line)
-        entry_id = lines.entry_id(connection, tip)
-        assert entry_id is not None
-        count = line[-1].end
-        stored = time_of(entry_id)
-        found.append(
-            Branch(
-                entry_id=entry_id,
-                parts_at=lines.entry_id(connection, parts_at),
-                message_count=count,
-                own_count=count - shared,
-                preview=rows.last_text(connection, tip),
-                last_modified=from_micros(row["updated"] if stored is None else stored),
-            )
-        )
+    for (tip,) in connection.execute(SQL["tips"], (row["n"],)).fetchall():
+        with contextlib.suppress(StoreCorrupt):
+            found.append(_branch(connection, row, history, tip))
     return found
+
+
+def _branch(
+    connection: Connection, row: rows.Row, history: list[lines.Segment], tip: int
+) -> Branch:
+    line = list(lines.segments(connection, tip))[::-1]
+    parts_at, shared = _parting(history, line)
+    entry_id = lines.entry_id(connection, tip)
+    assert entry_id is not None
+    count = line[-1].end
+    stored = time_of(entry_id)
+    return Branch(
+        entry_id=entry_id,
+        parts_at=lines.entry_id(connection, parts_at),
+        message_count=count,
+        own_count=count - shared,
+        preview=rows.last_text(connection, tip),
+        last_modified=from_micros(row["updated"] if stored is None else stored),
+    )
 
 
 def _parting(history: list[lines.Segment], line: list[lines.Segment]) -> tuple[int, int]:

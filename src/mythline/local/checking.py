@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from .. import findings, messages
+from .. import damage, findings, messages
 from ..errors import InvalidMessages, StoreCorrupt
 from ..models import Finding
 from . import lines, rows
@@ -91,14 +90,26 @@ class Check:
 
     def _session(self, number: int) -> Iterator[Finding]:
         """What is wrong with a session."""
+        from .. import records  # of Pydantic AI, which takes half a second to import
+
         found = self._database.read(lambda connection: _read(connection, number))
         if found is None:
             return
         row, broken, tips, counted = found
+        if no_json := damage.unreadable(row):
+            yield self._fixed(
+                row,
+                "counters",
+                findings.no_json(no_json),
+                lambda connection: _reset(connection, number),
+            )
         if broken:
-            yield _finding(row, "history", broken)
+            yield self._history(row, broken)
             return
-        for tip in tips:
+        for tip, why in tips.items():
+            if why:
+                yield _finding(row, "branch", findings.broken_branch(why))
+                continue
             yield self._fixed(
                 row,
                 "branch",
@@ -117,25 +128,60 @@ class Check:
         )
         if unreadable:
             yield _finding(row, "unreadable", findings.unreadable(unreadable))
-        if self._layout is not None and not row["deleted"]:
+        unknown = records.unknown(row)
+        if unknown:
+            yield _finding(row, "unreadable", findings.unknown(unknown))
+        if not row["deleted"]:
             yield from self._view(row)
 
-    def _view(self, row: rows.Row) -> Iterator[Finding]:
-        """Whether a view of known mark shows what it is known to show."""
-        assert self._layout is not None
-        if row["pending"] or row["view_head"] is None or row["view_head"] != row["head"]:
-            return
+    def _history(self, row: rows.Row, broken: str) -> Finding:
+        """What a broken history is; it is taken from its view if that shows it as it was."""
+        shown = None if row["deleted"] else self._shown(row)
+        if shown is None or len(shown) != row["message_count"]:
+            return _finding(row, "history", broken)
+        is_fixed = self._fix and self._restored(row)
+        explanation = f"{broken} {findings.IN_VIEW}"
+        return _finding(row, "history", explanation, is_fixed=is_fixed, can_fix=True)
+
+    def _restored(self, row: rows.Row) -> bool:
+        """Take a broken history from its view; whether it is whole then."""
+        number, head = row["n"], row["head"]
+        self._database.write_now(
+            lambda connection: connection.execute(SQL["set_pending"], (number,))
+        )
+        self._take_in(row["owner"], row["agent_id"], row["session_id"])
+
+        def drop(connection: Connection) -> bool:
+            now = connection.execute(SQL["session_by_number"], (number,)).fetchone()
+            if now is None or now["head"] == head or _broken(connection, now["head"]):
+                return False
+            connection.execute(SQL["drop_branch"], (number, head))
+            lines.release(connection, [head])
+            return True
+
+        return self._database.write_now(drop)
+
+    def _shown(self, row: rows.Row) -> list[bytes] | None:
+        """The messages in a session's view, if that is known to show the history."""
+        if self._layout is None or row["pending"] or row["view_head"] != row["head"]:
+            return None
         with self._layout.folder(row["owner"], row["agent_id"]) as folder:
             read = None if folder is None else read_whole(folder, row["session_id"] + SUFFIX)
         if read is None or read[1] != (row["view_size"], row["view_mtime"]):
-            return  # it is being changed, and taken in at the next look
+            return None  # it is being changed, and taken in at the next look
+        try:
+            return messages.split(read[0], strict=False)
+        except InvalidMessages:
+            return []
+
+    def _view(self, row: rows.Row) -> Iterator[Finding]:
+        """Whether a view of known mark shows what it is known to show."""
+        shown = self._shown(row)
+        if shown is None:
+            return
         bodies = self._database.read(
             lambda connection: [entry.body for entry in lines.read(connection, row["head"])]
         )
-        try:
-            shown = messages.split(read[0], strict=False)
-        except InvalidMessages:
-            shown = []
         if len(shown) == len(bodies) and all(map(messages.same, bodies, shown)):
             return
         if self._fix:
@@ -185,14 +231,21 @@ def _finding(row: rows.Row, kind: str, explanation: str, **fields: Any) -> Findi
 
 def _read(
     connection: Connection, number: int
-) -> tuple[rows.Row, str | None, list[int], set[str]] | None:
-    """A session's row, why its history is broken, tips without entries, and wrong counters."""
+) -> tuple[rows.Row, str | None, dict[int, str], set[str]] | None:
+    """A session's row, why its history is broken, likewise its branches, and wrong counters.
+
+    A branch whose end isn't there has no reason.
+    """
     row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
     if row is None:
         return None
     broken = _broken(connection, row["head"])
-    tips = [tip for (tip,) in connection.execute(SQL["tips"], (number,))]
-    lost = [tip for tip in tips if _broken(connection, tip)]
+    lost: dict[int, str] = {}
+    for (tip,) in connection.execute(SQL["tips"], (number,)).fetchall():
+        if connection.execute(SQL["has_entry"], (tip,)).fetchone() is None:
+            lost[tip] = ""
+        elif why := _broken(connection, tip):
+            lost[tip] = why
     return row, broken, lost, set() if broken else _miscounted(connection, row)
 
 
@@ -222,13 +275,28 @@ def _miscounted(connection: Connection, row: rows.Row) -> set[str]:
         "head_id": lines.entry_id(connection, head),
     }
     wrong = {name for name, value in wanted.items() if row[name] != value}
-    tags = sorted(tag for (tag,) in connection.execute(SQL["tags"], (row["n"],)))
-    if tags != sorted(json.loads(row["tags"])):
+    tags = _tags(connection, row["n"])
+    if tags != sorted(damage.tags(damage.emptied(row, tags)["tags"])):
         wrong.add("tags")
     return wrong
+
+
+def _tags(connection: Connection, number: int) -> list[str]:
+    """The tags that lists find a session by."""
+    return sorted(tag for (tag,) in connection.execute(SQL["tags"], (number,)))
 
 
 def _recount(connection: Connection, number: int) -> None:
     row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
     if row is not None:
         rows.recount(connection, row)
+
+
+def _reset(connection: Connection, number: int) -> None:
+    """Empty what a session carries that is no JSON; its tags are those that lists find it by."""
+    row = connection.execute(SQL["session_by_number"], (number,)).fetchone()
+    if row is not None:
+        new = damage.emptied(row, _tags(connection, number))
+        connection.execute(SQL["set_tags"], (new["tags"], number))
+        connection.execute(SQL["set_metadata"], (new["metadata"], number))
+        connection.execute(SQL["set_state"], (new["usage"], new["deferred"], number))

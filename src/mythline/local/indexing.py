@@ -259,7 +259,7 @@ def _there(connection: Connection, tip: int) -> Iterator[lines.Segment]:
     """The ranges of a history, as far back as they are there: a damaged one has what is left."""
     try:
         yield from lines.segments(connection, tip)
-    except TypeError:
+    except StoreCorrupt:
         log.warning("a part of a history is missing; the rest can be searched")
 
 

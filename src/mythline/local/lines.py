@@ -2,7 +2,8 @@
 
 An entry's number is `line << 20 | place`. A history is told by its last entry, its head: the
 entries of the head's line up to it, those of the line that this one follows up to the entry it
-follows, and so on. Everything here takes a connection inside a transaction.
+follows, and so on. Everything here takes a connection inside a transaction, and raises
+`StoreCorrupt` for a history that leads nowhere, and where it reads entries that are missing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from .. import messages
+from .. import damage, messages
 from ..models import StoredEntry
 from . import documents
 from .database import SQL, Connection
@@ -35,12 +36,21 @@ class Segment(NamedTuple):
 
 
 def segments(connection: Connection, head: int) -> Iterator[Segment]:
-    """The ranges of the history that ends with `head`, the newest first."""
+    """The ranges of the history that ends with `head`, the newest first.
+
+    Each begins with fewer entries before it than the one that follows it, so there is an end.
+    """
+    end: int | None = None
     while head:
         line = head >> SHIFT
-        follows, base = connection.execute(SQL["line"], (line,)).fetchone()
-        yield Segment(line << SHIFT, head, base, follows)
-        head = follows
+        row = connection.execute(SQL["line"], (line,)).fetchone()
+        if row is None or (row["follows"] == 0) != (row["base"] == 0):
+            raise damage.of_history()
+        segment = Segment(line << SHIFT, head, row["base"], row["follows"])
+        if end not in (None, segment.end):
+            raise damage.of_history()
+        yield segment
+        head, end = segment.follows, segment.base
 
 
 def count(connection: Connection, head: int) -> int:
@@ -74,8 +84,12 @@ def read(
     cursor = connection.cursor()
     cursor.row_factory = None  # plain tuples, which cost a fourth of rows
     found: list[tuple[str, bytes]] = []
+    wanted = 0
     for part in ranges:
         found += cursor.execute(SQL["entries"], part).fetchall()
+        wanted += part[1] - part[0] + 1
+    if len(found) != wanted:
+        raise damage.of_history()
     parents = [parent_id, *(identity for identity, _ in found)]
     return [
         StoredEntry(identity, parent, body)
@@ -90,20 +104,16 @@ def array(connection: Connection, head: int, first: int = 0) -> bytes | None:
     joins (a gigabyte).
     """
     joined: list[bytes] = []
-    while head:
-        names = {"head": head, "first": first}
+    for low, high in _ranges(connection, head, first, None)[0]:
         try:
-            line = connection.execute(SQL["joined"], names).fetchone()
+            row = connection.execute(SQL["joined"], {"low": low, "high": high}).fetchone()
         except sqlite3.DataError:
             return None
-        head, base, has_odd, bodies = line
-        if has_odd:
+        if row["there"] != high - low + 1:
+            raise damage.of_history()
+        if row["has_odd"]:
             return None
-        if bodies is not None:
-            joined.append(bodies)
-        if base <= first:
-            break
-    joined.reverse()
+        joined.append(row["bodies"])
     return b"[%b]" % b",".join(joined)  # few copies: a long history's are slow to come by
 
 
@@ -130,7 +140,10 @@ def entry_id(connection: Connection, entry: int) -> str | None:
     """The id of an entry, `None` for no entry."""
     if not entry:
         return None
-    return connection.execute(SQL["entry_id"], (entry,)).fetchone()[0]
+    row = connection.execute(SQL["entry_id"], (entry,)).fetchone()
+    if row is None:
+        raise damage.of_history()
+    return row[0]
 
 
 def body_bytes(connection: Connection, head: int) -> int:
@@ -176,7 +189,9 @@ def _place_after(connection: Connection, entry: int, is_followed: bool | None) -
     place = entry + 1
     if entry and place % PLACES:
         if is_followed is None:
-            is_followed = connection.execute(SQL["has_entry"], (place,)).fetchone() is not None
+            is_followed = bool(
+                connection.execute(SQL["is_followed"], {"entry": entry}).fetchone()[0]
+            )
         if not is_followed:
             return place
     line = connection.execute(SQL["add_line"], (entry, count(connection, entry))).lastrowid
@@ -190,8 +205,12 @@ def reaches(connection: Connection, entry: int, owner: str, agent_id: str) -> bo
     For no owner (`''`), also one that is found by its id alone.
     """
     waiting = [entry]
+    seen: set[int] = set()  # damaged lines may lead in a circle
     while waiting:
         low = waiting.pop()
+        if low in seen:
+            continue
+        seen.add(low)
         high = low | PLACES - 1
         names = {"low": low, "high": high, "owner": owner, "agent_id": agent_id}
         if connection.execute(SQL["reached"], names).fetchone():

@@ -5,8 +5,11 @@
 -- name: line
 SELECT follows, base FROM lines WHERE line = ?
 
+-- A number that no line has, nor entries of one that was lost.
 -- name: add_line
-INSERT INTO lines (follows, base) VALUES (?, ?)
+INSERT INTO lines (line, follows, base)
+VALUES (1 + max(coalesce((SELECT max(line) FROM lines), 0),
+                coalesce((SELECT max(n) >> 20 FROM entries), 0)), ?, ?)
 
 -- name: drop_line
 DELETE FROM lines WHERE line = ?
@@ -20,30 +23,37 @@ SELECT id FROM entries WHERE n = ?
 -- name: has_entry
 SELECT 1 FROM entries WHERE n = ?
 
+-- Whether its line goes on after an entry, be it that the next one was lost.
+-- name: is_followed
+SELECT EXISTS (SELECT 1 FROM entries WHERE n > :entry AND n <= :entry | 1048575)
+
 -- name: entries
 SELECT id, body FROM entries WHERE n BETWEEN ? AND ? ORDER BY n
 
--- A line with its entries up to a head, from a place in the history on: whether one is odd, and
--- all of them with commas between, which is much faster than row after row.
+-- Entries of a line: how many there are, whether one is odd, and all of them with commas between,
+-- which is much faster than row after row.
 -- name: joined
-SELECT follows, base,
-       EXISTS (SELECT 1 FROM entries
-                WHERE odd AND n BETWEEN (line << 20) + max(0, :first - base) AND :head),
-       (SELECT CAST(group_concat(body) AS BLOB)
-          FROM (SELECT body FROM entries
-                 WHERE n BETWEEN (line << 20) + max(0, :first - base) AND :head ORDER BY n))
-  FROM lines WHERE line = :head >> 20
+SELECT count(*) AS there,
+       EXISTS (SELECT 1 FROM entries WHERE odd AND n BETWEEN :low AND :high) AS has_odd,
+       CAST(group_concat(body) AS BLOB) AS bodies
+  FROM (SELECT body FROM entries WHERE n BETWEEN :low AND :high ORDER BY n)
 
 -- A session's state, with its messages joined as above where its last line has all that are asked
--- for, none is odd, and they are no more bytes than so many; else NULL.
+-- for, none is odd, and they are no more bytes than so many; else NULL. Of a whole history, their
+-- bytes tell whether one is missing; only the last of them are counted.
 -- name: state
 SELECT revision, described, updated, head_id, usage, deferred, forked_from, forked_at,
        pending, view_size, view_mtime,
+       body_bytes + message_count - 1 AS bytes, :limit < message_count AS is_part,
        (SELECT json_group_array(id) FROM (
           SELECT id FROM branches JOIN entries ON entries.n = branches.entry
            WHERE session = sessions.n ORDER BY ord)) AS branches,
        CASE WHEN body_bytes * min(:limit, message_count) <= :most * message_count
-             AND base <= max(0, message_count - :limit)
+             AND base <= max(0, message_count - :limit) AND (base = 0) = (follows = 0)
+             AND (:limit >= message_count
+                  OR :limit = (SELECT count(*) FROM entries
+                                WHERE n BETWEEN
+                                      (lines.line << 20) + message_count - :limit - base AND head))
              AND NOT EXISTS (SELECT 1 FROM entries
                               WHERE odd AND n BETWEEN
                                     (lines.line << 20) + max(0, message_count - :limit) - base AND head)
@@ -107,7 +117,8 @@ SELECT sessions.*, usage, deferred, metadata,
 SELECT n, owner, agent_id, session_id, revision, head, head_id, message_count, body_bytes,
        opening, preview, pending, view_size, view_mtime, view_foreign, usage, deferred,
        forked_from, forked_at, unindexed, stale,
-       EXISTS (SELECT 1 FROM entries WHERE entries.n = head + 1) AS is_followed
+       EXISTS (SELECT 1 FROM entries WHERE entries.n > head AND entries.n <= head | 1048575)
+         AS is_followed
   FROM sessions JOIN session_state USING (n)
  WHERE owner = ? AND agent_id = ? AND session_id = ? AND deleted IS NULL
 
@@ -423,6 +434,9 @@ SELECT * FROM sessions WHERE n NOT IN (SELECT n FROM session_state)
 -- name: add_empty_state
 INSERT OR IGNORE INTO session_state (n) VALUES (?)
 
+-- name: set_tags
+UPDATE sessions SET tags = ? WHERE n = ?
+
 -- name: drop_branch
 DELETE FROM branches WHERE session = ? AND entry = ?
 
@@ -619,7 +633,7 @@ SELECT rowid, rank FROM words
 -- name: having
 WITH RECURSIVE part (low, high) AS (
   VALUES (:entry, :entry | 1048575)
-  UNION ALL
+  UNION  -- ALL would never end where damaged lines lead in a circle
   SELECT line << 20, line << 20 | 1048575 FROM part CROSS JOIN lines
    WHERE follows BETWEEN low AND high AND follows > 0
 )

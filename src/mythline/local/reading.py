@@ -133,7 +133,7 @@ class Reading(Opened):
         statement = SQL["records_shared" if owner is None else "records"]
         names = {"owner": where, "agent_id": agent_id, "limit": -1 if limit is None else limit}
         return await self._read(
-            lambda connection: [rows.details(row) for row in connection.execute(statement, names)]
+            lambda connection: [rows.listed(row) for row in connection.execute(statement, names)]
         )
 
     async def history(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from .. import excerpts, messages
+from .. import damage, excerpts, messages
 from ..models import (
     EventType,
     SessionDetails,
@@ -53,7 +53,7 @@ def state(
     """A living session and the array of its messages, or of the last `limit`, in one statement.
 
     `None` if there is none, or if it takes more: the messages are in several lines, one has to be
-    put right before it is read, or they are about more than `most` bytes.
+    put right before it is read, one is missing, or they are about more than `most` bytes.
     """
     owner, agent_id, session_id = place
     names = {
@@ -68,6 +68,8 @@ def state(
     except sqlite3.DataError:  # SQLite joins only so much
         return None
     if row is None or row["bodies"] is None:
+        return None
+    if len(row["bodies"]) != row["bytes"] and not row["is_part"]:
         return None
     state = SessionState(
         session_id,
@@ -126,7 +128,7 @@ def add(
 
 def _set_tags(connection: Connection, number: int, tags: str) -> None:
     if tags != "[]":
-        connection.executemany(SQL["add_tag"], [(tag, number) for tag in json.loads(tags)])
+        connection.executemany(SQL["add_tag"], [(tag, number) for tag in damage.tags(tags)])
 
 
 def revision(row: Row) -> str:
@@ -361,16 +363,32 @@ def info(row: Row) -> SessionInfo:
 
 
 def details(row: Row) -> SessionDetails:
-    """A row with its state and branches."""
+    """A row with its state and branches.
+
+    Raises:
+        StoreCorrupt: If what it carries can't be read.
+    """
+    unreadable = damage.unreadable(row)
+    if unreadable:
+        raise damage.of_row()
+    return _details(row, unreadable)
+
+
+def listed(row: Row) -> SessionDetails:
+    """As `details`, for lists: without what can't be read."""
+    return _details(row, damage.unreadable(row))
+
+
+def _details(row: Row, unreadable: Collection[str]) -> SessionDetails:
     return SessionDetails(
         **_fields(row),
         head_id=row["head_id"],
-        usage=row["usage"],
-        deferred_tool_requests=row["deferred"],
+        usage=b"{}" if "usage" in unreadable else row["usage"],
+        deferred_tool_requests=None if "deferred" in unreadable else row["deferred"],
         branches=branches(row),
         forked_from=row["forked_from"],
         forked_at=row["forked_at"],
-        metadata=json.loads(row["metadata"]),
+        metadata=damage.metadata(row["metadata"]),
         given_title=row["title"],
     )
 
@@ -382,7 +400,7 @@ def _fields(row: Row) -> dict[str, Any]:
         "owner": row["owner"] or None,
         "title": row["title"] or row["opening"] or None,
         "preview": row["preview"],
-        "tags": tuple(json.loads(row["tags"])) if row["tags"] != "[]" else (),
+        "tags": damage.tags(row["tags"]),
         "pinned": bool(row["pinned"]),
         "archived": bool(row["archived"]),
         "created": from_micros(row["created"]),

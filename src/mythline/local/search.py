@@ -106,8 +106,10 @@ def _having(connection: Connection, owner: str, entry: int, asked: Search) -> An
 
 
 def _shown(connection: Connection, entry: int, session: Any, asked: Search) -> Found | None:
-    entry_id, body = connection.execute(SQL["entry"], (entry,)).fetchone()
-    return hit(entry_id, body, session, asked)
+    row = connection.execute(SQL["entry"], (entry,)).fetchone()
+    if row is None:
+        return None  # a message that is missing is no hit
+    return hit(row["id"], row["body"], session, asked)
 
 
 def _encode(rank: float, entry: int) -> str:

@@ -172,16 +172,17 @@ class LocalStore(Reading):
         new = SessionKey(key.owner, key.agent_id, session_id or key.session_id)
         await self._notice(new)
 
-        def restore(connection: Connection) -> Any:
-            return trash.restore(
+        def restore(connection: Connection) -> tuple[Any, SessionDetails]:
+            row = trash.restore(
                 connection, key, new.session_id, file_is_there=not self._is_free(new)
             )
+            return row, rows.details(row)
 
-        row = await self._database.write(restore)
+        row, details = await self._database.write(restore)
         if self._has_views:
             self._views.touch(row["n"], row["body_bytes"])
             await self.settle(new)
-        return rows.details(row)
+        return details
 
     async def empty_trash(
         self, owner: str | None, agent_id: str, *, before: int | None = None

@@ -1,15 +1,18 @@
 """Taking the messages of a file that another program wrote into its session, in a transaction.
 
 What it added is appended, what it rewrote becomes the current history and leaves the old one as a
-branch, and an older view of ours is no change.
+branch, and an older view of ours is no change. Where the history is damaged, nothing of it can be
+compared: the file becomes the current one.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .. import ids, messages
+from ..errors import StoreCorrupt
 from ..models import StoredEntry, now_micros
 from . import lines, rows
 from .database import SQL, Connection
@@ -60,9 +63,12 @@ def apply(
     if connection.execute(SQL["folder"], place[:2]).fetchone() is None:
         connection.execute(SQL["set_folder"], (*place[:2], identity(folder) or ""))
     number: int = row["n"]
-    entries = lines.read(connection, row["head"])
-    shared = compared[1] if compared[0] == row["head"] else _shared(entries, bodies)
-    plan = _plan(connection, row, entries, bodies, shared)
+    entries = _stored(connection, row["head"])
+    if entries is None:
+        shared, plan = 0, _Plan(0, row["head"], 0)
+    else:
+        shared = compared[1] if compared[0] == row["head"] else _shared(entries, bodies)
+        plan = _plan(connection, row, entries, bodies, shared)
     added = bodies[plan.taken :]
     own = 0
     if plan.base is not None:
@@ -109,10 +115,18 @@ def compare(
     """The head of a session, and how many messages its history shares with a file."""
     row = rows.session(connection, place)
     head: int = 0 if row is None else row["head"]
-    return head, _shared(lines.read(connection, head), bodies)
+    return head, _shared(_stored(connection, head) or (), bodies)
 
 
-def _shared(entries: list[StoredEntry], bodies: list[bytes]) -> int:
+def _stored(connection: Connection, head: int) -> list[StoredEntry] | None:
+    """The history that ends with an entry; `None` if it is damaged."""
+    try:
+        return lines.read(connection, head)
+    except StoreCorrupt:
+        return None
+
+
+def _shared(entries: Sequence[StoredEntry], bodies: list[bytes]) -> int:
     """How many messages the history and the file have in common from the first."""
     shared = 0
     for entry, body in zip(entries, bodies, strict=False):
@@ -151,8 +165,10 @@ def _plan(
     seen = _seen(connection, row)
     shown = rows.last_shown(row)
     if seen is None and shown > 0:
-        known = lines.read(connection, shown)
-        if _shared(known, bodies) == len(known):  # added, if anything, to a line of the file's own
+        known = _stored(connection, shown)
+        if known is not None and _shared(known, bodies) == len(
+            known
+        ):  # added, if anything, to a line of the file's own
             more = len(bodies) > len(known)
             return _Plan(head if more else None, 0, len(known), shown)
     if shared == len(bodies):
