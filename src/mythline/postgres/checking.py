@@ -7,15 +7,14 @@ never taken for damage.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
-from .. import findings
+from .. import damage, findings
 from ..errors import StoreCorrupt, StoreUnavailable
 from ..models import Finding, StoredEntry
 from ..queries import migrations
@@ -38,6 +37,10 @@ _NAMES: Final = re.compile(
 )
 
 
+Number = tuple[str, str, str, int]
+"""Where a session is, and its number."""
+
+
 class _Session:
     """A session as it is stored: what its row says, and the ranges of its history and branches."""
 
@@ -48,7 +51,7 @@ class _Session:
         self.branches: dict[int, list[Row]] = histories
 
     @property
-    def number(self) -> tuple[str, str, str, int]:
+    def number(self) -> Number:
         """Where it is, and its number."""
         return tuple(self.row[name] for name in ("owner", "agent_id", "session_id", "n"))
 
@@ -81,8 +84,8 @@ class _Session:
 
     @property
     def tags(self) -> list[str]:
-        """Its tags; the table of them is there to find it by one."""
-        return list(json.loads(self.row["tags"]))
+        """Its tags; those that the table, to find it by one, has if the row hasn't got them."""
+        return list(damage.tags(damage.emptied(self.row, self.row["tags_there"])["tags"]))
 
     @property
     def mistotalled(self) -> list[tuple[Row, int]]:
@@ -176,7 +179,13 @@ async def _session(
     connections: Connections, session: _Session, *, fix: bool
 ) -> AsyncGenerator[Finding]:
     """What is wrong with a session."""
+    from .. import records  # of Pydantic AI, which takes half a second to import
+
     told = partial(_finding, session.row)
+    if no_json := damage.unreadable(session.row):
+        if fix:
+            await _once(connections, lambda transaction: _reset(transaction, session.number))
+        yield told("counters", findings.no_json(no_json), is_fixed=fix, can_fix=True)
     broken = _broken(session.parts)
     if broken is not None:
         yield told("history", broken)
@@ -187,15 +196,18 @@ async def _session(
             lost = True
             yield told("branch", findings.NO_END, is_fixed=fix, can_fix=True)
         elif (broken := _broken(parts)) is not None:
-            yield told("branch", f"A branch can't be read as a whole. {broken}")
+            yield told("branch", findings.broken_branch(broken))
     wrong = session.wrong
     if wrong:
         yield told("counters", findings.miscounted(wrong), is_fixed=fix, can_fix=True)
     if fix and (lost or wrong):
-        await _put_right(connections, session.number)
+        await _once(connections, lambda transaction: _put_right(transaction, session.number))
     unreadable = [entry_id async for entry_id in _unreadable(connections, session)]
     if unreadable:
         yield told("unreadable", findings.unreadable(unreadable))
+    unknown = records.unknown(session.row)
+    if unknown:
+        yield told("unreadable", findings.unknown(unknown))
 
 
 def _finding(row: Row, kind: str, explanation: str, **fields: Any) -> Finding:
@@ -223,30 +235,42 @@ async def _unreadable(connections: Connections, session: _Session) -> AsyncGener
             yield entry_id
 
 
-async def _put_right(connections: Connections, number: tuple[str, str, str, int]) -> None:
-    """Drop the branches of a session that end nowhere, and bring its counters in line.
+async def _held(transaction: Transaction, number: Number) -> _Session | None:
+    """A session looked at again, as it may have gone on since; it stays so."""
+    if not await transaction.row(SQL["hold_any"], *number):
+        return None
+    found = await transaction.rows(SQL["check_sessions"], *number[:3], number[3] - 1, 1)
+    (session,) = _grouped(found)
+    return session
 
-    All is looked at again, as the session may have gone on since.
-    """
-    place, n = number[:3], number[3]
 
-    async def run(transaction: Transaction) -> None:
-        if not await transaction.row(SQL["hold_any"], *number):
-            return
-        found = await transaction.rows(SQL["check_sessions"], *place, n - 1, 1)
-        (session,) = _grouped(found)
-        if _broken(session.parts) is not None:
-            return
-        for tip, parts in session.branches.items():
-            if parts[0]["end_id"] is None:
-                await transaction.rows(SQL["drop_branch"], *number, tip)
-        for part, before in session.mistotalled:
-            at = *place[:2], part["home"], part["line"], part["length"], before
-            await transaction.rows(SQL["retotal"], *at)
-        await transaction.rows(SQL["recount"], *number, *session.counters)
-        await transaction.rows(SQL["drop_tags"], *number)
-        await transaction.rows(SQL["add_tags"], *number, session.tags)
+async def _reset(transaction: Transaction, number: Number) -> None:
+    """Empty what a session carries that is no JSON."""
+    session = await _held(transaction, number)
+    if session is not None:
+        new = damage.emptied(session.row, session.row["tags_there"])
+        await transaction.rows(SQL["reset"], *number, *new.values())
 
+
+async def _put_right(transaction: Transaction, number: Number) -> None:
+    """Drop the branches of a session that end nowhere, and bring its counters in line."""
+    session = await _held(transaction, number)
+    if session is None or _broken(session.parts) is not None:
+        return
+    for tip, parts in session.branches.items():
+        if parts[0]["end_id"] is None:
+            await transaction.rows(SQL["drop_branch"], *number, tip)
+    for part, before in session.mistotalled:
+        at = *number[:2], part["home"], part["line"], part["length"], before
+        await transaction.rows(SQL["retotal"], *at)
+    await transaction.rows(SQL["recount"], *number, *session.counters)
+    await transaction.rows(SQL["drop_tags"], *number)
+    await transaction.rows(SQL["add_tags"], *number, session.tags)
+
+
+async def _once(
+    connections: Connections, run: Callable[[Transaction], Coroutine[Any, Any, None]]
+) -> None:
     try:
         await connections.transact(run)
     except OutcomeUnknown as error:

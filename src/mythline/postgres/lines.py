@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from .. import damage
 from ..models import StoredEntry
 from .connections import Row
 
@@ -102,15 +103,21 @@ def window(line: Line, first: int, end: int) -> list[tuple[str, int, int, int]]:
     return [span for span in found if span[2] < span[3]]
 
 
-def entries(row: Row, first: int) -> tuple[StoredEntry, ...]:
-    """The entries from message `first` on of a row that has them in any order.
+def entries(row: Row, first: int, stop: int) -> tuple[StoredEntry, ...]:
+    """The entries from message `first` to `stop` (exclusive) of a row that has them in any order.
 
     The row has the one before them as well, if there is one.
+
+    Raises:
+        StoreCorrupt: If one is missing.
     """
-    if not row["places"]:
+    places: list[int] = row["places"] or []
+    if len(places) != max(0, stop - max(0, first - 1)):
+        raise damage.of_history()
+    if not places:
         return ()
     found: list[tuple[int, str, Any]] = sorted(
-        zip(row["places"], row["entry_ids"], row["bodies"], strict=True)
+        zip(places, row["entry_ids"], row["bodies"], strict=True)
     )
     before = found.pop(0)[1] if found[0][0] < first else None
     made: list[StoredEntry] = []

@@ -2,6 +2,9 @@
 --
 -- `$1`, `$2`, `$3` are owner, agent and session wherever a session is asked for. What stands in
 -- braces is one of the fragments at the end, or put in by lists.py.
+--
+-- Recursions have an end also where damaged lines lead in a circle: what a line follows has to come
+-- before it (`fits`), and lines that follow one are taken once (UNION).
 
 -- Sessions ------------------------------------------------------------------------------------
 
@@ -20,13 +23,13 @@ WITH RECURSIVE s AS ({own}), {loaded}
 WITH RECURSIVE s AS ({found}), {loaded}
 
 -- The messages of the history, or its last `$4`: rows in any order, each with up to 32 messages of
--- a line, with commas between, the number in the history of the first place that they may have, and
--- whether one of them is odd. One row has the state.
+-- a line, with commas between, the number in the history of the first place that they may have,
+-- whether one of them is odd, and how many there are. One row has the state.
 -- A long history in one value would be copied again and again on its way; a row for each message
 -- would be many for a driver. The limit is none: it tells the planner that lines aren't long.
 -- name: loaded
 {part}
-SELECT {state}, part.base + step.n * 32 AS start, read.bodies, read.is_odd
+SELECT {state}, part.base + step.n * 32 AS start, read.bodies, read.is_odd, read.there
   FROM s AS whose CROSS JOIN part
   LEFT JOIN LATERAL (
     SELECT n FROM generate_series(
@@ -35,7 +38,7 @@ SELECT {state}, part.base + step.n * 32 AS start, read.bodies, read.is_odd
      LIMIT part.length + 1
   ) AS step ON true
   LEFT JOIN LATERAL (
-    SELECT string_agg(body, ',') AS bodies, bool_or(odd) AS is_odd FROM (
+    SELECT string_agg(body, ',') AS bodies, bool_or(odd) AS is_odd, count(*) AS there FROM (
       SELECT body, odd FROM mythline.entries AS e
        WHERE e.owner = whose.owner AND e.agent_id = whose.agent_id
          AND e.session_id = part.home AND e.line = part.line AND e.place < part.length
@@ -110,7 +113,8 @@ SELECT DISTINCT agent_id FROM mythline.sessions WHERE owner = $1 AND deleted IS 
 -- Histories -----------------------------------------------------------------------------------
 
 -- A page of a history: how many of its messages come before, and those, in any order, with the
--- one before them. `$4` is a limit, `$5` and `$6` the entries before and after which it is.
+-- one before them. `$4` is a limit, `$5` and `$6` the entries before and after which it is. With
+-- which message the page should end, and how many the ranges of the history have.
 -- name: history
 WITH RECURSIVE s AS ({own}), {part},
 bound AS MATERIALIZED (
@@ -126,8 +130,8 @@ page AS MATERIALIZED (
               THEN least(high, low + $4) ELSE high END AS stop
     FROM bound
 )
-SELECT s.revision, s.described, s.message_count, page.low, page.high, page.first,
-       read.places, read.entry_ids, read.bodies
+SELECT s.revision, s.described, s.message_count, page.low, page.high, page.first, page.stop,
+       (SELECT max(base + length) FROM part) AS length, read.places, read.entry_ids, read.bodies
   FROM s, page LEFT JOIN LATERAL (
     SELECT array_agg(part.base + e.place) AS places, array_agg(e.entry_id) AS entry_ids,
            array_agg(CASE WHEN part.base + e.place >= page.first THEN e.body END) AS bodies
@@ -161,7 +165,7 @@ WITH RECURSIVE {reached}, part AS (
     FROM part CROSS JOIN reached JOIN mythline.lines AS l
       ON l.owner = reached.owner AND l.agent_id = $2
      AND l.session_id = part.follows_home AND l.line = part.follows_line
-   WHERE $4::integer IS NULL OR part.base > part.total - $4 - 1
+   WHERE {fits} AND ($4::integer IS NULL OR part.base > part.total - $4 - 1)
 )
 SELECT reached.place, read.places, read.entry_ids, read.bodies
   FROM reached, LATERAL (
@@ -212,7 +216,7 @@ WITH RECURSIVE part AS (
          l.follows_home, l.follows_line, l.follows_place
     FROM part JOIN mythline.lines AS l
       ON l.owner = $1 AND l.agent_id = $2
-     AND l.session_id = part.follows_home AND l.line = part.follows_line
+     AND l.session_id = part.follows_home AND l.line = part.follows_line AND {fits}
 )
 SELECT tip, home, line, length, base, follows_home, follows_line, follows_place
   FROM part ORDER BY tip, base DESC
@@ -354,7 +358,7 @@ WITH RECURSIVE part AS (
          l.follows_home, l.follows_line, l.follows_place
     FROM part JOIN mythline.lines AS l
       ON l.owner = $4 AND l.agent_id = $2
-     AND l.session_id = part.follows_home AND l.line = part.follows_line
+     AND l.session_id = part.follows_home AND l.line = part.follows_line AND {fits}
 ), copied AS (
   INSERT INTO mythline.entries
          (owner, agent_id, session_id, line, place, odd, total, entry_id, body)
@@ -379,7 +383,7 @@ WITH RECURSIVE part AS (
          l.follows_home, l.follows_line, l.follows_place
     FROM part JOIN mythline.lines AS l
       ON l.owner = $1 AND l.agent_id = $2
-     AND l.session_id = part.follows_home AND l.line = part.follows_line
+     AND l.session_id = part.follows_home AND l.line = part.follows_line AND {fits}
 )
 SELECT other.entry_id, other.session_id AS home, other.line, other.place, other.total,
        part.base + e.place + 1 AS count
@@ -803,7 +807,8 @@ UPDATE mythline.events_dropped SET n = greatest(n, (SELECT max(n) FROM gone))
 -- The next `$5` sessions after a place and number, deleted ones as well: each with the ranges of
 -- its history (`ord` is NULL) and of its branches, the newest first, up to the one that doesn't
 -- follow. Of each range, how many of its entries are there, their bytes, the id of the last, and
--- how much the bytes that are noted to lead to each differ from those of the range.
+-- how much the bytes that are noted to lead to each differ from those of the range. What a session
+-- has beside its messages is in its first row alone.
 -- name: check_sessions
 WITH RECURSIVE s AS (
   SELECT * FROM mythline.sessions
@@ -836,6 +841,9 @@ WITH RECURSIVE s AS (
    WHERE part.fits AND part.follows_line IS NOT NULL
 )
 SELECT s.owner, s.agent_id, s.session_id, s.n, s.message_count, s.body_bytes, s.head_id, s.tags,
+       CASE WHEN part.ord IS NULL AND part.depth = 0 THEN s.metadata END AS metadata,
+       CASE WHEN part.ord IS NULL AND part.depth = 0 THEN s.usage END AS usage,
+       CASE WHEN part.ord IS NULL AND part.depth = 0 THEN s.deferred END AS deferred,
        ARRAY(SELECT t.tag FROM mythline.tags AS t
               WHERE t.owner = s.owner AND t.agent_id = s.agent_id
                 AND t.session_id = s.session_id AND t.n = s.n) AS tags_there,
@@ -865,6 +873,10 @@ SELECT 1 FROM mythline.sessions
 
 -- name: recount
 UPDATE mythline.sessions SET message_count = $5, body_bytes = $6, head_id = $7
+ WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND n = $4
+
+-- name: reset
+UPDATE mythline.sessions SET tags = $5, metadata = $6, usage = $7, deferred = $8
  WHERE owner = $1 AND agent_id = $2 AND session_id = $3 AND n = $4
 
 -- The bytes that lead to each of the first `$5` entries of a line, which come after `$6` bytes.
@@ -961,8 +973,8 @@ s.created, s.updated, s.deleted, s.pinned, s.archived, s.title, s.opening, s.pre
 
 -- The part of it that a history is gone on from.
 -- name: state
-s.owner, s.revision, s.described, s.updated, s.head_id, s.usage, s.deferred, s.forked_from,
-s.forked_at, {branches} AS branches
+s.owner, s.revision, s.described, s.updated, s.head_id, s.message_count, s.usage, s.deferred,
+s.forked_from, s.forked_at, {branches} AS branches
 
 -- name: branches
 ARRAY(SELECT b.entry_id FROM mythline.branches AS b
@@ -998,8 +1010,12 @@ part AS (
     FROM part CROSS JOIN s JOIN mythline.lines AS l
       ON l.owner = s.owner AND l.agent_id = s.agent_id
      AND l.session_id = part.follows_home AND l.line = part.follows_line
-   WHERE part.follows_line IS NOT NULL
+   WHERE part.follows_line IS NOT NULL AND {fits}
 )
+
+-- Whether a line is what a part of a history follows.
+-- name: fits
+l.base + part.follows_place + 1 = part.base AND part.follows_place >= 0
 
 -- How many messages of the history `part` of `s` come before an entry; NULL if it hasn't got it.
 -- name: position
@@ -1014,7 +1030,7 @@ entry AS (
    WHERE entry_id = $3 AND agent_id = $2 AND (owner = $1 OR $1 = '')
 ), up AS (
   SELECT owner, home, line, place FROM entry
-  UNION ALL
+  UNION
   SELECT l.owner, l.session_id, l.line, -1 FROM up JOIN mythline.lines AS l
       ON l.owner = up.owner AND l.agent_id = $2 AND l.follows_home = up.home
      AND l.follows_line = up.line AND l.follows_place >= up.place
@@ -1083,7 +1099,7 @@ AND d.line IN (SELECT line FROM part)
 -- name: having
 WITH RECURSIVE up AS (
   SELECT d.session_id AS home, d.line, d.place
-  UNION ALL
+  UNION
   SELECT l.session_id, l.line, -1 FROM up JOIN mythline.lines AS l
       ON l.owner = $1 AND l.agent_id = d.agent_id AND l.follows_home = up.home
      AND l.follows_line = up.line AND l.follows_place >= up.place

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import asyncpg
 
+from .. import damage
 from ..errors import EntryNotFound, StoreUnavailable
 from ..models import (
     AgentInfo,
@@ -98,7 +100,7 @@ class Reading(Store):
             found = await reader.read(SQL["records_shared"], agent_id, _most(limit))
         else:
             found = await reader.read(SQL["records"], rows.owner_of(owner), agent_id, _most(limit))
-        return [rows.details(row) for row in found]
+        return [rows.listed(row) for row in found]
 
     async def history(
         self,
@@ -122,7 +124,8 @@ class Reading(Store):
             raise EntryNotFound(after or "")
         if row["high"] is None:
             raise EntryNotFound(before or "")
-        entries = lines.entries(row, row["first"])
+        stop = row["stop"] if row["length"] is None else min(row["stop"], row["length"])
+        entries = lines.entries(row, row["first"], stop)
         return HistoryPage(rows.revision(row), row["message_count"], row["first"], entries)
 
     async def load(
@@ -143,6 +146,11 @@ class Reading(Store):
         state = next(rows.state(key, row) for row in found if row["revision"] is not None)
         if any(row["is_odd"] for row in found):
             return state, None
+        count = next(row["message_count"] for row in found if row["revision"] is not None)
+        if sum(row["there"] for row in found) != (count if limit is None else min(limit, count)):
+            # One is missing, or they are counted wrongly.
+            await self.history(dataclasses.replace(key, owner=state.owner), limit=limit)
+            return state, None
         parts: list[tuple[int, bytes]] = sorted(
             (row["start"], row["bodies"]) for row in found if row["bodies"] is not None
         )
@@ -162,8 +170,10 @@ class Reading(Store):
         if not found:
             return None
         (row,) = found
+        if row["places"] is None:
+            raise damage.of_history()
         total = 1 + max(row["places"])
-        return lines.entries(row, 0 if limit is None else max(0, total - limit))
+        return lines.entries(row, 0 if limit is None else max(0, total - limit), total)
 
     async def locate(self, key: SessionKey, entry_id: str) -> Located | None:
         """Where an entry is, by the ranges of the histories."""

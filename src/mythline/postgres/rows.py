@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from .. import messages
+from .. import damage, messages
 from ..models import SessionDetails, SessionInfo, SessionState, from_micros
 from ..store import SessionKey
 from .connections import Row
@@ -51,16 +51,32 @@ def info(row: Row, trash_days: float | None = None) -> SessionInfo:
 
 
 def details(row: Row) -> SessionDetails:
-    """A row with its state and branches."""
+    """A row with its state and branches.
+
+    Raises:
+        StoreCorrupt: If what it carries can't be read.
+    """
+    unreadable = damage.unreadable(row)
+    if unreadable:
+        raise damage.of_row()
+    return _details(row, unreadable)
+
+
+def listed(row: Row) -> SessionDetails:
+    """As `details`, for lists: without what can't be read."""
+    return _details(row, damage.unreadable(row))
+
+
+def _details(row: Row, unreadable: Collection[str]) -> SessionDetails:
     return SessionDetails(
         **_fields(row, None),
         head_id=row["head_id"],
-        usage=row["usage"],
-        deferred_tool_requests=row["deferred"],
+        usage=b"{}" if "usage" in unreadable else row["usage"],
+        deferred_tool_requests=None if "deferred" in unreadable else row["deferred"],
         branches=tuple(row["branches"]),
         forked_from=row["forked_from"],
         forked_at=row["forked_at"],
-        metadata=json.loads(row["metadata"]),
+        metadata=damage.metadata(row["metadata"]),
         given_title=row["title"],
     )
 
@@ -90,7 +106,7 @@ def _fields(row: Row, trash_days: float | None) -> dict[str, Any]:
         "owner": unescaped(row["owner"]) or None,
         "title": row["title"] or row["opening"] or None,
         "preview": row["preview"],
-        "tags": tuple(json.loads(row["tags"])) if row["tags"] != "[]" else (),
+        "tags": damage.tags(row["tags"]),
         "pinned": row["pinned"],
         "archived": row["archived"],
         "created": from_micros(row["created"]),
