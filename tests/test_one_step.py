@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,33 @@ async def test_pydantic_ai_finds_what_is_stored_where_it_looks(tmp_path: Path):
                 assert stored_boundary(conversation) == count + 2
             conversation.messages[0] = copy.copy(conversation.messages[0])
             assert stored_boundary(conversation) is None
+
+
+def _pickled(conversation: Conversation) -> Any:
+    return pickle.loads(pickle.dumps(conversation))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, _pickled])
+async def test_a_copy_keeps_what_is_stored(tmp_path: Path, copied: Any):
+    async with open_store(tmp_path / "store") as store:
+        sessions = store.sessions("agent")
+        await sessions.save(Conversation(messages=turns("a"), conversation_id="one"))
+        original = await sessions.load("one")
+        assert original is not None
+        for count in (2, 4):
+            other = copied(original)
+            other.messages = [*other.messages]
+            original.messages += turn("b")
+            await sessions.save(original)
+            assert stored_boundary(other) == count
+            other.messages += turn("c")
+            other.revision = original.revision
+            assert len(await sessions.save(other)) == 2
+            assert stored_boundary(other) == count + 2
+            assert stored_boundary(original) == count + 2
+            original.revision = other.revision
+        info = await sessions.info("one")
+        assert (info.message_count, info.branches) == (10, ())
 
 
 @pytest.mark.parametrize("saved_before", [False, True])

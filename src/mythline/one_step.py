@@ -11,7 +11,9 @@ was changed, and the caller goes the longer way.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from operator import is_
 from typing import Any, Final, NoReturn, cast
 
 import pydantic
@@ -71,14 +73,17 @@ async def save(
     advance = getattr(saved, "_conversation_saved", None)  # of a run's result
     if held is None or (advance is None and saved is not conversation):
         raise ReadFirst
+    count = len(held)
     tail = dataclasses.replace(
-        conversation, messages=conversation.messages[len(held) :], new_message_index=0
+        conversation, messages=conversation.messages[count:], new_message_index=0
     )
     turn = _Turn(store, key, shared, revision)
     first, *others = await turn.save(tail)
     conversation.revision = tail.revision
     if advance is not None:
         advance(tail.revision)
+    if len(held) > count:  # a copy of the conversation was saved meanwhile
+        held = held[:count]
     held += tail.messages
     _hold(conversation, held, like=tail)
     return [dataclasses.replace(first, parent_id=turn.parent_id), *others]
@@ -87,32 +92,66 @@ async def save(
 _HELD: Final = "_stored_messages"
 """Where a conversation has the messages that are stored, before those that are not, beside its
 fields: Pydantic AI's `mark_stored` puts a tuple there, of which `stored_boundary` takes the length
-and each message. A list does for that, and can grow."""
+and each message."""
+ENDS: Final = 256
+"""Messages at either end of the stored ones that have to be the same objects."""
+
+
+class _Stored:
+    """In place of that tuple: the messages that a list has now. It may only grow from now on.
+
+    So a save adds what is new to it, and a copy of the conversation keeps what it had.
+    """
+
+    def __init__(self, held: list[ModelMessage]) -> None:
+        self._held = held
+        self._count = len(held)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[ModelMessage]:
+        return islice(self._held, self._count)
+
+    def __reduce__(self) -> tuple[type, tuple[list[ModelMessage]]]:
+        return tuple, ([*self],)  # what Pydantic AI puts there
+
+    def held(self) -> list[ModelMessage]:
+        """That list, or one like it if it has grown."""
+        return self._held if len(self._held) == self._count else [*self]
 
 
 def _held(conversation: Conversation) -> list[ModelMessage] | None:
     """The messages that are stored, if the conversation still begins with them.
 
     As Pydantic AI's `stored_boundary`, a hundred times as fast: lists are compared item by item
-    up to the first two that aren't the same object, and then by `==`, as the store's would be.
+    up to the first two that aren't the same object, and then by `==`. That misses a message that
+    was changed in place before an equal one took its place, so near the ends, where histories are
+    edited, only the same object will do.
     """
     index = conversation.new_message_index
     if index == 0:
         return []
-    mark = conversation.__dict__.get(_HELD)
-    held = cast("list[Any]", mark if isinstance(mark, list) else list(mark or ()))
+    mark = conversation.__dict__.get(_HELD, ())
+    held = cast("list[Any]", mark.held() if isinstance(mark, _Stored) else list(mark))
+    found = cast("list[Any]", conversation.messages)
+    count = len(held)
     try:
-        whole = len(held) == index and held <= cast("list[Any]", conversation.messages)
+        if count != index or not held <= found:
+            return None
     except TypeError:  # two of them differ, and messages have no order
         return None
-    return held if whole else None
+    for end in slice(ENDS), slice(max(count - ENDS, 0), count):
+        if not all(map(is_, held[end], found[end])):
+            return None
+    return held
 
 
 def _hold(conversation: Conversation, held: list[ModelMessage], *, like: Conversation) -> None:
     """Let the conversation have these as the stored ones, if Pydantic AI marked `like` so."""
     conversation.new_message_index = len(held)
     if _HELD in like.__dict__:
-        conversation.__dict__[_HELD] = held
+        conversation.__dict__[_HELD] = _Stored(held)
 
 
 class _OneStep(ConversationStore):

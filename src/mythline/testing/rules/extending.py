@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any
 
 import pytest
@@ -253,6 +253,37 @@ class ExtendingRules(Rules):
         conversation.messages += turn("b")
         assert messages_in(await conversations.save(conversation)) == turn("b")
         assert (await entries_of(conversations))[:2] == before
+
+    @pytest.mark.parametrize("where", [0, 2])
+    async def test_changed_in_place_and_copied(
+        self, conversations: ConversationStore, where: int
+    ) -> None:
+        """A message in another's place is compared with what is stored, not with that other one."""
+        await saved(conversations, "a", "b")
+        conversation = await loaded(conversations)
+        edited = copy(conversation.messages[where])
+        assert isinstance(edited, ModelRequest)
+        assert isinstance(edited.parts, list)
+        edited.parts[0] = UserPromptPart(content="edited", timestamp=WHEN)  # the other's, too
+        conversation.messages[where] = edited
+        conversation.messages += turn("c")
+        wanted = list(conversation.messages)
+        assert messages_in(await conversations.save(conversation)) == wanted[where:]
+        assert (await loaded(conversations)).messages == wanted
+        assert await branches_of(conversations) == [turns("a", "b")]
+
+    async def test_copied_before_a_save(self, conversations: ConversationStore) -> None:
+        """A copy knows what was stored when it was made, whatever is saved of the original."""
+        await saved(conversations, "a")
+        conversation = await loaded(conversations)
+        other = copy(conversation)
+        other.messages = [*other.messages, *turn("c")]
+        conversation.messages += turn("b")
+        await conversations.save(conversation)
+        other.revision = conversation.revision
+        assert messages_in(await conversations.save(other)) == turn("c")
+        assert (await loaded(conversations)).messages == turns("a", "b", "c")
+        assert (await record_of(conversations)).branches == []
 
     async def test_change_that_equality_ignores(self, conversations: ConversationStore) -> None:
         """Messages are compared with `==`: a file's other media type isn't a new message."""
