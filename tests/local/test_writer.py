@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -19,6 +20,7 @@ from mythline.local.database import Connection, Database
 
 LOOP = threading.main_thread().name
 THREAD = "mythline-write"
+NOTES = "CREATE TABLE notes (text TEXT)"
 
 
 def thread_name(_connection: Connection) -> str:
@@ -44,7 +46,7 @@ async def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGene
     monkeypatch.setattr(writer, "QUICK", 60)
     opened = Database(tmp_path)
     opened.open()
-    await opened.write(lambda c: c.execute("CREATE TABLE notes (text TEXT)") and None)
+    await opened.write(lambda c: c.execute(NOTES) and None)
     yield opened
     opened.close()
 
@@ -124,7 +126,14 @@ async def test_the_loop_waits_for_nobody(
     assert notes(database) == ["late"]
 
 
-async def test_the_loop_makes_no_checkpoints(database: Database, tmp_path: Path):
+@pytest.mark.parametrize("is_opened_again", [False, True])
+async def test_the_loop_makes_no_checkpoints(
+    database: Database, tmp_path: Path, is_opened_again: bool
+):
+    if is_opened_again:
+        assert await database.write(thread_name, brief=True) == LOOP
+        database.close()
+        database.open()
     log = tmp_path / "sessions.sqlite3-wal"
     for _ in range(3):
         where = await database.write(note("x" * (4096 * writer.CHECKPOINT_PAGES)), brief=True)
@@ -156,13 +165,84 @@ async def test_what_arrives_is_stored_before_an_end(database: Database):
         await database.write(note("after"), brief=True)
 
 
-async def test_what_could_not_be_written_before_a_close_is_told(database: Database, tmp_path: Path):
+async def test_what_is_given_up_on_the_loop_is_stored_before_an_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    stored: list[str] = []
+    is_waited_for = threading.Event()
+
+    class Lock:
+        def __init__(self) -> None:
+            lock = threading.Lock()
+            self.acquire, self.release = lock.acquire, lock.release
+
+        def __enter__(self) -> None:
+            is_waited_for.set()
+            self.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.release()
+
+    def end() -> None:
+        database.end()
+        stored.extend(notes(database))
+
+    ending = threading.Thread(target=end)
+
+    def others_write(_job: Any) -> None:
+        ending.start()
+        is_waited_for.wait()
+        raise writer._NotNow
+
+    monkeypatch.setattr(database, "_writing", Lock())
+    monkeypatch.setattr(database, "_commit_alone", others_write)
+    assert await database.write(note("last"), brief=True) == THREAD
+    await asyncio.to_thread(ending.join)
+    assert stored == ["last"]
+
+
+async def test_what_arrives_is_stored_before_a_close(database: Database, tmp_path: Path):
     give_back = _turn_of_another(tmp_path)
     writing = asyncio.create_task(database.write(note("late"), brief=True))
     await asyncio.sleep(0)
     closing = asyncio.create_task(asyncio.to_thread(database.close))
     give_back()
-    told: Any = (await asyncio.gather(writing, closing, return_exceptions=True))[0]
-    assert isinstance(told, str | StoreClosed)
+    await asyncio.gather(writing, closing)
     database.open()
-    assert notes(database) == (["late"] if isinstance(told, str) else [])
+    assert notes(database) == ["late"]
+
+
+async def test_what_arrives_in_a_forked_process_is_the_parents(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    writing = asyncio.create_task(database.write(note("twice"), brief=True))
+    await asyncio.sleep(0)
+    with monkeypatch.context() as forked:
+        forked.setattr(database, "_pid", 0)
+        with pytest.raises(StoreClosed):
+            await writing
+    assert notes(database) == []
+
+
+def test_ctrl_c_leaves_nothing_half_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(writer, "QUICK", 60)
+    database = Database(tmp_path)
+    database.open()
+
+    def pressed(connection: Connection) -> None:
+        note("half")(connection)
+        raise KeyboardInterrupt
+
+    async def after(writing: asyncio.Task[None]) -> str:
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        return await database.write(note("next"))
+
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(database.write(lambda c: c.execute(NOTES) and None))
+        writing = loop.create_task(database.write(pressed, brief=True))
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(writing)
+        assert loop.run_until_complete(after(writing)) == THREAD
+    assert notes(database) == ["next"]
+    database.close()

@@ -124,12 +124,14 @@ class Writer(ABC):
         self._jobs = SimpleQueue()
         self._arriving = []
         self._writing = threading.Lock()
+        self._is_durable = self._is_patient = True
         self._is_ending = False
         self._is_open = True
         self._thread = threading.Thread(target=self._run, name="mythline-write", daemon=True)
         self._thread.start()
 
     def _stop_writing(self) -> None:
+        self.end()
         with self._accepting:
             self._is_open = False
             self._jobs.put(None)
@@ -212,6 +214,8 @@ class Writer(ABC):
                 self._jobs.put(job)
             self._arriving.clear()
         if self._is_open:
+            with self._writing:  # what a loop is at is stored now, or waits for the thread
+                pass
             with contextlib.suppress(StoreError):
                 self.write_now(lambda _connection: None)
 
@@ -219,26 +223,32 @@ class Writer(ABC):
 
     def _arrive(self, job: _Job) -> None:
         """Commit a job that came alone, unless somebody else writes; else let the thread do it."""
+        assert isinstance(job.waiting, asyncio.Future)
         with self._accepting:
             if job not in self._arriving:
                 return
             self._arriving.remove(job)
+            try:
+                self.check()
+            except StoreClosed as error:  # in a process that was forked off: it is the parent's
+                job.error = error
+                _settle([(job.waiting, job)])
+                return
             if self._arriving or not self._jobs.empty() or not self._writing.acquire(False):
                 self._jobs.put(job)
                 return
         try:
             self._commit_alone(job)
         except _NotNow:
-            try:
-                self._put(job, is_own=True)
-            except StoreClosed as error:
-                job.error = error
-                _tell([job])
+            self._jobs.put(job)  # which isn't refused: whoever ends waits for `_writing`
             return
+        except BaseException:  # a Ctrl-C: nothing may stay half done
+            self._give_up()
+            job.waiting.cancel()
+            raise
         finally:
             self._writing.release()
         self._follow(job)
-        assert isinstance(job.waiting, asyncio.Future)
         _settle([(job.waiting, job)])
         self._committed()
 
@@ -345,6 +355,10 @@ class Writer(ABC):
         for job in batch:
             if not isinstance(job.error, MythlineError):
                 job.error = self._as_typed(error)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Close the connection, which undoes what was not committed."""
         if self._writer is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._writer.close()
