@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,15 @@ def test_a_rewritten_history_becomes_the_current_one():
     assert load_context("agent", "chat") == history[:1]
     save_context("agent", "chat", [])
     assert load_context("agent", "chat") == []
+
+
+@pytest.mark.parametrize("metadata", [{"rating": "up"}, None])
+def test_what_is_said_beside_the_parts_is_saved(metadata: dict[str, str] | None):
+    first, second = turn("one")
+    save_context("agent", "chat", [first, replace(second, metadata={"rating": "down"})])
+    edited = [first, replace(second, metadata=metadata)]
+    save_context("agent", "chat", edited)
+    assert load_context("agent", "chat") == edited
 
 
 def test_saving_the_same_again_changes_nothing(folder: Path):

@@ -293,23 +293,23 @@ def sanitize(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
         return sanitize_messages(messages)
 
 
-def same(one: bytes, other: bytes) -> bool:
+def same(one: bytes, other: bytes, *, wholly: bool = False) -> bool:
     """Whether two bodies are the same message, perhaps written by different versions.
 
     Pydantic AI's versions add and drop fields, so a field that only one of the two has doesn't
-    count, nor does when it was stamped. What was said, called and answered does. Where it is
-    written differently, what the installed version makes of both is compared. One that was damaged
-    is like no other.
+    count, nor does when it was stamped. What was said, called and answered does, and `wholly` what
+    `other` says beside it: its metadata, its model. Where that is written differently, what the
+    installed version makes of both is compared. One that was damaged is like no other.
     """
     if one == other:
         return True
     try:
-        if _alike(json.loads(one), json.loads(other)):
+        if _alike(json.loads(one), json.loads(other), wholly):
             return True
     except ValueError:
         return False
     now = [_as_written_now(body) for body in (one, other)]
-    return now[0] is not None and now[1] is not None and _alike(now[0], now[1])
+    return now[0] is not None and now[1] is not None and _alike(now[0], now[1], wholly)
 
 
 def _as_written_now(body: bytes) -> dict[str, Any] | None:
@@ -331,13 +331,29 @@ def _as_written_now(body: bytes) -> dict[str, Any] | None:
 _STAMPS = frozenset({"timestamp", "usage", "run_id", "conversation_id", "instructions"})
 
 
-def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def _alike(one: dict[str, Any], other: dict[str, Any], wholly: bool) -> bool:
     ones: list[dict[str, Any]] = one["parts"]
     others: list[dict[str, Any]] = other["parts"]
     return (
         one["kind"] == other["kind"]
         and len(ones) == len(others)
         and all(_common(a, b) for a, b in zip(ones, others, strict=True))
+        and not (wholly and _tells_else(one, other))
+    )
+
+
+def _tells_else(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether `other` says something beside its parts that `one` doesn't.
+
+    Versions leave out what they don't know, and a run gives instructions to a request that has
+    none: neither counts.
+    """
+    if "metadata" in other and (one.get("metadata") or None) != (other["metadata"] or None):
+        return True
+    keys = one.keys() & (other.keys() - (_STAMPS - {"instructions"}) - {"parts", "metadata"})
+    return any(
+        other[key] and one[key] != other[key] and (one[key] or key != "instructions")
+        for key in keys
     )
 
 

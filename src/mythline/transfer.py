@@ -391,7 +391,7 @@ def _common(
     for entry, message in zip(stored[same:], rest, strict=True):
         if message is not None:
             if kept == len(history) or not (
-                message == history[kept] or messages.same(entry.body, bodies[kept])
+                message == history[kept] or messages.same(entry.body, bodies[kept], wholly=True)
             ):
                 break
             kept += 1

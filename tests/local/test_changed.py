@@ -62,6 +62,39 @@ async def test_what_is_added_keeps_the_entries_before(root: Path) -> None:
         assert after.preview == "more!"
 
 
+@pytest.mark.parametrize(
+    ("index", "field", "value"),
+    [
+        (0, "metadata", {"seen": True}),
+        (1, "metadata", {"rating": "up"}),
+        (1, "metadata", None),
+        (1, "model_name", "another"),
+        (1, "finish_reason", "length"),
+        (0, "instructions", "Be brief."),
+    ],
+)
+async def test_what_it_says_beside_the_parts_is_taken_in(
+    root: Path, index: int, field: str, value: object
+) -> None:
+    file = view(root, "agent", "one")
+    first, second = turn("one")
+    first = replace(first, instructions="Be kind.")
+    second = replace(second, metadata={"rating": "down"}, model_name="a", finish_reason="stop")
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.create("one")
+        await sessions.append("one", [first, second, *turn("two")])
+        await store.settle(sessions._key("one"))
+        history = messages_in(file)
+        history[index] = replace(history[index], **{field: value})
+        dump(file, history)
+        assert await sessions.history("one") == history
+        await sessions.append("one", turn("three"))
+        await store.settle(sessions._key("one"))
+        assert messages_in(file)[:4] == history
+        assert len((await sessions.info("one")).branches) == 1
+
+
 def _truncated(history: list[ModelMessage]) -> list[ModelMessage]:
     return history[:2]
 

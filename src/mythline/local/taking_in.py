@@ -130,7 +130,7 @@ def _shared(entries: Sequence[StoredEntry], bodies: list[bytes]) -> int:
     """How many messages the history and the file have in common from the first."""
     shared = 0
     for entry, body in zip(entries, bodies, strict=False):
-        if not messages.same(entry.body, body):
+        if not messages.same(entry.body, body, wholly=True):
             break
         shared += 1
     return shared
