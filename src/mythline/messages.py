@@ -23,10 +23,12 @@ from .models import from_micros, to_micros
 from .profile import MAX_DEPTH, check_form, depth, dump_plain, one_line, split, too_deep
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
     from pydantic_ai.messages import ModelMessage
 
 __all__ = [
     "MAX_DEPTH",
+    "as_json",
     "checked",
     "content_text",
     "depth",
@@ -93,27 +95,36 @@ def dump(messages: Iterable[ModelMessage]) -> list[bytes]:
             `MAX_DEPTH`.
     """
     from pydantic_ai.messages import ModelMessagesTypeAdapter
-    from pydantic_core import PydanticSerializationError
 
     bodies: list[bytes] = []
     for index, message in enumerate(messages):
         try:
-            body = ModelMessagesTypeAdapter.dump_json([message])[1:-1]
-            if b"NaN" in body or b"Infinity" in body or _DIGITS.search(body):
-                body = dump_plain(json.loads(body))
-        except PydanticSerializationError as error:
-            try:
-                plain = ModelMessagesTypeAdapter.dump_python([message], mode="json")[0]
-                body = dump_plain(plain)
-            except (ValueError, RecursionError):
-                raise InvalidMessages(f"Message {index} can't be stored: {error}") from error
-        except ValueError as error:  # an integer of more digits than can be read again
+            body = as_json(ModelMessagesTypeAdapter, [message])[1:-1]
+        except (ValueError, RecursionError) as error:
             raise InvalidMessages(f"Message {index} can't be stored: {error}") from error
         if depth(body) > MAX_DEPTH:
             raise too_deep()
         check_form(message, body, index)
         bodies.append(body)
     return bodies
+
+
+def as_json(adapter: TypeAdapter[Any], value: Any) -> bytes:
+    """`value` as JSON that can be read again, with U+FFFD and `null` as in `dump`.
+
+    Raises:
+        ValueError: If it can't be written, or has an integer of more digits than can be read again.
+        RecursionError: If it nests too deep to be written.
+    """
+    from pydantic_core import PydanticSerializationError
+
+    try:
+        body = adapter.dump_json(value)
+    except PydanticSerializationError:
+        return dump_plain(adapter.dump_python(value, mode="json"))
+    if b"NaN" in body or b"Infinity" in body or _DIGITS.search(body):
+        return dump_plain(json.loads(body))
+    return body
 
 
 def read(bodies: Sequence[bytes]) -> list[ModelMessage]:

@@ -11,8 +11,8 @@ from pydantic_ai.conversation_store import ConversationRecord
 from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.usage import RunUsage
 
-from . import damage
-from .errors import StoreCorrupt
+from . import damage, messages
+from .errors import InvalidInput, InvalidMessages, StoreCorrupt
 from .models import SessionDetails, SessionState
 
 
@@ -75,12 +75,51 @@ def _deferred(stored: bytes | None) -> DeferredToolRequests | None:
     return None if stored is None else _deferred_adapter().validate_json(stored)
 
 
+def check_carried(usage: bytes, deferred: bytes | None) -> None:
+    """Refuse what a file says that a session carries if a load could not read it.
+
+    Raises:
+        InvalidMessages: If it can't be.
+    """
+    for adapter, body, name in (
+        (_usage_adapter, usage, "usage"),
+        (_deferred_adapter, deferred, "deferred_tool_requests"),
+    ):
+        try:
+            if body is not None and body != b"{}":
+                adapter().validate_json(body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            where = ".".join(map(str, (name, *first["loc"])))
+            raise InvalidMessages(
+                f"Pydantic AI can't read what the session carries: {first['msg']} (at {where})."
+            ) from error
+
+
 def usage_json(record: ConversationRecord) -> bytes:
-    """The usage that a record carries, as it is stored."""
-    return _usage_adapter().dump_json(record.usage)
+    """The usage that a record carries, as it is stored.
+
+    Raises:
+        InvalidInput: If it can't be written as JSON that can be read again.
+    """
+    return _json(_usage_adapter(), record.usage, "usage")
 
 
 def deferred_json(record: ConversationRecord) -> bytes | None:
-    """What a record's conversation waits on, as it is stored."""
+    """What a record's conversation waits on, as it is stored.
+
+    Raises:
+        InvalidInput: If it can't be written as JSON that can be read again: its metadata, say.
+    """
     deferred = record.deferred_tool_requests
-    return None if deferred is None else _deferred_adapter().dump_json(deferred)
+    return None if deferred is None else _json(_deferred_adapter(), deferred, "deferred requests")
+
+
+def _json(adapter: TypeAdapter[Any], value: Any, what: str) -> bytes:
+    try:
+        body = messages.as_json(adapter, value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"The session's {what} can't be stored: {error}") from error
+    if messages.depth(body) > messages.MAX_DEPTH:
+        raise InvalidInput(f"The session's {what} nest deeper than {messages.MAX_DEPTH} levels.")
+    return body

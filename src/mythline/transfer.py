@@ -28,6 +28,7 @@ from .formats import export as write
 from .formats.types import line
 from .formats.unpacking import Archive, Limits, conversations, is_data_export, is_packed
 from .models import Imported, SessionDetails, StoredEntry, now_micros, to_micros
+from .records import check_carried
 from .store import Save
 
 OnConflict = Literal["error", "replace", "rename"]
@@ -249,7 +250,9 @@ class Transfers(StoredConversations):
 
         Raises:
             SessionExists: If the id is taken and `on_conflict` is `error`.
+            InvalidMessages: If what it carries beside its messages can't be read.
         """
+        check_carried(session.usage, session.deferred_tool_requests)
         whole, shared = session, False
         number = 1
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -301,6 +302,32 @@ def test_several_in_one_file(client: Client):
     assert len(client.ids()) == 3
     assert send(client, "chats.jsonl", lines, session_id="one").status_code == 422
     assert len(client.ids()) == 3
+
+
+def spoilt(session: bytes) -> bytes:
+    """An exported session with a usage that is none."""
+    header, *entries, end = session.splitlines()
+    lines = [dumps(json.loads(header) | {"usage": {"requests": "x"}}), *entries]
+    digest = hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest()
+    return b"\n".join([*lines, dumps(json.loads(end) | {"sha256": digest})])
+
+
+def test_a_usage_that_no_run_could_read_is_refused(client: Client):
+    client.create("x")
+    client.create("y")
+    whole = client.get(f"{BASE}/x/export?format=jsonl").content
+    packed = client.get(f"{BASE}/export").content
+    several = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(packed)) as old, zipfile.ZipFile(several, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, spoilt(data) if name.endswith(".jsonl") else data)
+    client.delete(f"{BASE}?confirm=true&permanent=true")
+    for data in (spoilt(whole), several.getvalue()):
+        response = send(client, "any name", data)
+        assert response.status_code == 400
+        assert "usage.requests" in response.json()["detail"]
+        assert client.ids() == []
 
 
 def test_an_import_is_sanitized(client: Client):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from ..archives import export_all
-from ..errors import InvalidInput, SessionExists
+from ..errors import InvalidInput, InvalidMessages, SessionExists
 from ..formats import EXPORTS, ExportFormat, ImportedSession
 from ..formats.archive import ARCHIVES, ArchiveKind
 from ..models import Imported
@@ -124,8 +124,12 @@ async def _import_each(
 
     Raises:
         SessionExists: If none is here, as the ids of all are taken by others.
+        InvalidMessages: If none is here, and not for that.
     """
     done = [await sessions.take(session, on_conflict) for session in found]
-    if not any(one.status in ("imported", "unchanged") for one in done):
-        raise SessionExists(done[0].session_id)
-    return done
+    if any(one.status in ("imported", "unchanged") for one in done):
+        return done
+    for one in done:
+        if await sessions.exists(one.session_id):
+            raise SessionExists(one.session_id)
+    raise InvalidMessages(done[0].error or "None of the sessions could be stored.")

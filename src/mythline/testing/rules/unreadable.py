@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from typing import Any
+
 import pytest
 from pydantic_ai.messages import ModelMessage
+from pydantic_ai.tools import DeferredToolRequests
 
 from ... import ids, messages
-from ...errors import InvalidMessages, UnreadableMessages
+from ...errors import InvalidInput, InvalidMessages, UnreadableMessages
 from ...models import StoredEntry, now_micros
 from ...sessions import AgentSessions
 from ...store import ANY, Append, SessionKey, Store
 from ..base import StoreRules
-from ..samples import agent, branches_of, prompt, turn, turns
+from ..samples import agent, branches_of, loaded, prompt, saved, turn, turns
 
 HOLOGRAM = b'{"kind":"request", "parts":[{"part_kind":"hologram","content":"\\u0000","x":[1, 2]}]}'
 LETTER = b'{"parts":[{"part_kind":"text","content":"Dear all"}],"kind":"letter"}'
@@ -19,6 +24,10 @@ MIXED = (
     b'{"kind":"response","parts":[{"part_kind":"text","content":"Look:"},'
     b'{"part_kind":"hologram"}],"timestamp":"2031-01-01T00:00:00Z"}'
 )
+
+
+def _nested(levels: int) -> Any:
+    return json.loads("[" * levels + "]" * levels)
 
 
 class UnreadableRules(StoreRules):
@@ -186,3 +195,49 @@ class UnreadableRules(StoreRules):
             await sessions.import_(b"[" + body + b"]", session_id="two", trusted=True)
         assert (await sessions.info("one")).message_count == 0
         assert len(await sessions.list()) == 1
+
+    @pytest.mark.parametrize(
+        "value",
+        [object(), b"\xff", 10**5000, _nested(230), _nested(900)],
+        ids=["object", "bytes", "number", "deep", "deeper"],
+    )
+    async def test_what_waits_is_not_let_in(self, sessions: AgentSessions, value: Any) -> None:
+        """What no load could read is refused where a conversation carries it; nothing is stored."""
+        waits = DeferredToolRequests(metadata={"call": {"x": value}})
+        with pytest.raises(InvalidInput):
+            await saved(sessions, "a", deferred_tool_requests=waits)
+        assert not await sessions.exists("one")
+        mine = await saved(sessions, "a")
+        mine.messages += turn("b")
+        mine.deferred_tool_requests = waits
+        with pytest.raises(InvalidInput):
+            await sessions.save(mine)
+        assert await sessions.history("one") == turns("a")
+
+    async def test_what_waits_is_no_json(self, sessions: AgentSessions) -> None:
+        """What JSON doesn't have is put right as in messages, rather than losing the turn."""
+        waits = DeferredToolRequests(metadata={"call": {"x": "a\ud800", "y": float("nan")}})
+        await saved(sessions, "a", deferred_tool_requests=waits)
+        found = (await loaded(sessions)).deferred_tool_requests
+        assert found is not None
+        assert found.metadata == {"call": {"x": "a\ufffd", "y": None}}
+
+    @pytest.mark.parametrize(
+        "carried", [{"usage": {"requests": "x"}}, {"deferred_tool_requests": {"calls": 5}}]
+    )
+    async def test_what_a_file_carries_is_not_let_in(
+        self, sessions: AgentSessions, carried: dict[str, Any]
+    ) -> None:
+        """What no load could read is refused where a file says it of a session."""
+        await saved(sessions, "a")
+        header, *entries, _ = b"".join(await sessions.export("one", "jsonl")).splitlines()
+        lines = [json.dumps(json.loads(header) | carried).encode(), *entries]
+        digest = hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest()
+        end = {"end": True, "entries": len(entries), "sha256": digest}
+        data = b"\n".join([*lines, json.dumps(end).encode()])
+        with pytest.raises(InvalidMessages):
+            await sessions.import_(data, session_id="two", trusted=True)
+        await sessions.purge("one")
+        done = [one.status async for one in sessions.import_all(data, trusted=True)]
+        assert done == ["failed"]
+        assert len(await sessions.list()) == 0
