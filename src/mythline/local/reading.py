@@ -131,7 +131,8 @@ class Reading(Opened):
             await self._watch.compared(where, agent_id)
             await self._read_pending(where, agent_id)
         statement = SQL["records_shared" if owner is None else "records"]
-        names = {"owner": where, "agent_id": agent_id, "limit": -1 if limit is None else limit}
+        most = rows.ALL if limit is None else min(limit, rows.ALL)
+        names = {"owner": where, "agent_id": agent_id, "limit": most}
         return await self._read(
             lambda connection: [rows.listed(row) for row in connection.execute(statement, names)]
         )

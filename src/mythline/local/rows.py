@@ -25,7 +25,7 @@ EVENTS_KEPT: Final = 10_000
 HOUR: Final = 3_600_000_000
 """Microseconds that events are kept at least, however many there are."""
 ALL: Final = 1 << 40
-"""More messages than a history has."""
+"""More messages than a history has, and more sessions than a store."""
 NOTHING: Final = -1
 """The `view_head` of a view that shows no part of the history."""
 BROKEN: Final = -2
@@ -60,7 +60,7 @@ def state(
         "owner": owner,
         "agent_id": agent_id,
         "session_id": session_id,
-        "limit": ALL if limit is None else limit,
+        "limit": ALL if limit is None else min(limit, ALL),
         "most": most,
     }
     try:

@@ -67,7 +67,7 @@ class ListRules(Rules):
         for name in ("x", "y", "z"):
             await saved(conversations, "a", conversation_id=name)
         wanted = ["z", "y", "x"]
-        for limit in range(5):
+        for limit in (*range(5), 1 << 70):
             assert await self._listed(conversations, limit) == wanted[:limit]
         for limit in (-1, -7):
             with refused():

@@ -30,7 +30,7 @@ from ..samples import (
 class WindowRules(Rules):
     """A window holds the last messages; saving it changes the whole."""
 
-    @pytest.mark.parametrize("limit", [0, 1, 2, 3, 4, 5, 1000])
+    @pytest.mark.parametrize("limit", [0, 1, 2, 3, 4, 5, 1000, 1 << 70])
     async def test_last_messages(self, conversations: ConversationStore, limit: int) -> None:
         """A window is the end of the history, with the usage and revision of the whole."""
         whole = await saved(conversations, "a", "b", usage=usage())
