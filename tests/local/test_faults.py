@@ -688,9 +688,9 @@ def test_a_sync_that_fails_is_told_and_what_was_stored_stays(root: Path, when: i
     if "ptrace" in running.stderr:
         pytest.skip("strace can't be used here")
     found = json.loads(running.stdout)
-    assert len(found["failed"]) == 1, found
+    assert len(found["failed"]) in (1, 2), found  # it counts for each thread, and two may sync
     assert set(found["failed"].values()) <= {"StoreUnavailable", "StoreFull"}
-    assert len(found["acked"]) == 9
+    assert len(found["acked"]) == 10 - len(found["failed"])
     assert set(found["acked"]) <= set(found["read"])
     assert found["read"] == sorted(set(found["read"]), key=int)
 
