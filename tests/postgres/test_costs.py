@@ -36,7 +36,10 @@ async def least_round_trips(proxy: Proxy, call: Callable[[], Awaitable[Any]]) ->
 
 
 @pytest.fixture
-async def store(database, proxy):
+async def store(database, proxy, monkeypatch):
+    """A store behind the proxy that does little beside what is counted."""
+    monkeypatch.setattr("mythline.postgres.indexing.PAUSE", 3600)
+    monkeypatch.setattr("mythline.postgres.trash.HEAD_START", 3600)
     async with PostgresStore(proxy.dsn(database)) as store:
         yield store
 
