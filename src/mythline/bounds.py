@@ -69,8 +69,11 @@ def check_described(fields: Mapping[str, Any]) -> dict[str, Any]:
         json.dumps(plain.get("metadata"), allow_nan=False, default=str)  # `null` for it is a loss
     except (TypeError, ValueError, RecursionError):
         raise InvalidInput("`metadata` must be a JSON object.") from None
-    if len(messages.dump_plain(plain.get("metadata", {}))) > MAX_METADATA:
+    body = messages.dump_plain(plain.get("metadata", {}))
+    if len(body) > MAX_METADATA:
         raise InvalidInput("`metadata` has at most 16 KiB as JSON.")
+    if messages.depth(body) > messages.MAX_DEPTH:
+        raise InvalidInput(f"`metadata` nests at most {messages.MAX_DEPTH} levels deep.")
     described: dict[str, Any] = json.loads(dumped)
     if "title" in fields:
         described["title"] = described.get("title") or None

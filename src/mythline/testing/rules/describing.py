@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -77,6 +78,7 @@ class DescribingRules(StoreRules):
             {"metadata": ["no object"]},
             {"metadata": {"x": object()}},
             {"metadata": {"x": [float("nan")]}},
+            {"metadata": json.loads('{"x":' * 181 + "1" + "}" * 181)},
         ],
     )
     async def test_description_out_of_bounds(
