@@ -1,8 +1,10 @@
 """Archives come back identical, and nothing planted in one has an effect."""
 
+import gc
 import io
 import json
 import stat
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
@@ -61,6 +63,19 @@ def opened(data: bytes, **limits: Any) -> Archive:
 
 def everything(data: bytes, **limits: Any) -> list[Any]:
     return list(opened(data, **limits).sessions())
+
+
+def test_a_zip_that_is_left_unfinished_ends_without_a_word(monkeypatch: pytest.MonkeyPatch):
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    for _ in range(10):
+        writer: Any = ArchiveWriter("zip")
+        list(writer.add(talk()))
+        writer._sink._buffer.itself = writer._sink._buffer  # so it is gone with the rest, or before
+        writer._sink._buffer.close()
+        del writer
+    gc.collect()
+    assert told == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

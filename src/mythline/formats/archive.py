@@ -142,6 +142,9 @@ class _Buffer(io.RawIOBase):
         self._pieces.append(bytes(data))
         return len(data)
 
+    def flush(self) -> None:
+        """Nothing: an archive that is left unfinished may end after this was closed."""
+
     def taken(self) -> bytes:
         taken = b"".join(self._pieces)
         self._pieces.clear()
