@@ -53,15 +53,27 @@ class Runs:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._cancelled: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do `work` in a task that goes on when its request is cancelled."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        forget = when_stopped(task.cancel)
+        task.add_done_callback(self._cancelled.discard)
+        forget = when_stopped(lambda: self.cancel(task))
         task.add_done_callback(lambda _: forget())
         return task
+
+    def cancel(self, task: asyncio.Task[Any]) -> None:
+        """End a run: by one cancellation, whoever asks for it again.
+
+        Another would cut off what the first has Pydantic AI do, which is to add what the model
+        has said so far to the history.
+        """
+        if task in self._tasks and task not in self._cancelled:
+            self._cancelled.add(task)
+            task.cancel()
 
     async def whole(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work` to its end, whether or not the client waits.
@@ -79,7 +91,7 @@ class Runs:
         """Cancel what still runs, and wait until it is stored."""
         going_on = [*self._tasks]
         for task in going_on:
-            task.cancel()
+            self.cancel(task)
         await asyncio.gather(*going_on, return_exceptions=True)
 
 
@@ -104,7 +116,12 @@ class Stream:
     ) -> None:
         self._queue: asyncio.Queue[str | None] = asyncio.Queue()
         self._has_begun = False
+        self._runs = runs
         self.task = runs.start(self._take(pieces(lambda: self._has_begun)))
+
+    def cancel(self) -> None:
+        """End the run."""
+        self._runs.cancel(self.task)
 
     async def _take(self, pieces: AsyncGenerator[str]) -> None:
         try:
@@ -156,7 +173,7 @@ class RunResponse(StreamingResponse):
     ) -> None:
         sent = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", **(headers or {})}
         super().__init__(pieces, headers=sent, media_type=media_type)
-        self._task = stream.task
+        self._stream = stream
         self._stops = stops
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -165,5 +182,5 @@ class RunResponse(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             if self._stops:
-                self._task.cancel()
-            await finished(self._task)
+                self._stream.cancel()
+            await finished(self._stream.task)
