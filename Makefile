@@ -19,6 +19,8 @@ SPREAD := $(if $(filter 1,$(CORES)),,--numprocesses $(CORES) --dist loadscope)
 PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Modules are compiled once, whatever the environment says: tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help
 help: ## list the targets
