@@ -17,6 +17,8 @@ from tests.postgres.fixtures import new_server as new_server
 from tests.postgres.fixtures import pgbouncer as pgbouncer
 from tests.postgres.fixtures import postgres_server as postgres_server
 from tests.postgres.fixtures import proxy as proxy
+from tests.postgres.fixtures import ready_database as ready_database
+from tests.postgres.fixtures import ready_databases as ready_databases
 
 # How long an example takes tells of the machine's other work.
 settings.register_profile(

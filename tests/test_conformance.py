@@ -42,16 +42,16 @@ class TestLocalOfAnOwner(ScopedSuite):
 
 class TestPostgres(StoreSuite):
     @pytest.fixture
-    def open_store(self, database):
-        return lambda: open_store(database)
+    def open_store(self, ready_database):
+        return lambda: open_store(ready_database)
 
 
 class TestPostgresOfAnOwner(ScopedSuite):
     scopes = ("alice",)
 
     @pytest.fixture
-    async def conversations(self, database):
-        async with open_store(database) as store:
+    async def conversations(self, ready_database):
+        async with open_store(ready_database) as store:
             yield store.sessions("agent", owner="alice")
 
 
@@ -59,8 +59,8 @@ class TestPgBouncer(ConversationStoreSuite):
     """Over connections of the server that last for one transaction."""
 
     @pytest.fixture
-    async def conversations(self, pgbouncer, database):
-        async with PostgresStore(pgbouncer.dsn(database), transaction_pooling=True) as store:
+    async def conversations(self, pgbouncer, ready_database):
+        async with PostgresStore(pgbouncer.dsn(ready_database), transaction_pooling=True) as store:
             yield store.sessions("agent")
 
 

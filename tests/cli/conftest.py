@@ -17,7 +17,7 @@ def place(request: pytest.FixtureRequest) -> str:
     """A store that `fill` filled: a directory, and a database."""
     if request.param == "directory":
         return str(request.getfixturevalue("folder"))
-    database: str = request.getfixturevalue("database")
+    database: str = request.getfixturevalue("ready_database")
     fill(database)
     return database
 

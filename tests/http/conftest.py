@@ -21,7 +21,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     """Where the store is: a folder, or the address of a database."""
     if getattr(request, "param", "local") == "postgres":
-        return request.getfixturevalue("database")
+        return request.getfixturevalue("ready_database")
     return tmp_path / "kept-here"
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.postgres.databases import Databases
+from tests.postgres.databases import Databases, ReadyDatabases
 from tests.postgres.pgbouncer import PgBouncer
 from tests.postgres.proxy import Proxy
 from tests.postgres.servers import FAST, GivenServer, Server, a_server
@@ -49,6 +49,23 @@ def new_database(
 def database(new_database: Callable[[], str]) -> str:
     """The DSN of a database that is empty."""
     return new_database()
+
+
+@pytest.fixture(scope="session")
+def ready_databases(postgres_server: GivenServer | Server) -> Generator[ReadyDatabases]:
+    """Those of them that have the schema."""
+    with ReadyDatabases(postgres_server) as databases:
+        yield databases
+
+
+@pytest.fixture
+def ready_database(
+    postgres_server: GivenServer | Server, ready_databases: ReadyDatabases
+) -> Generator[str]:
+    """The DSN of a database with Mythline's schema, and nothing in it: in less time."""
+    name = ready_databases.take()
+    yield postgres_server.dsn(name)
+    ready_databases.give_back(name)
 
 
 @pytest.fixture

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psutil
 import pytest
 
-from tests.postgres.databases import Databases
+from mythline.postgres import PostgresStore
+from tests.postgres.databases import Databases, ReadyDatabases
 from tests.postgres.programs import given_dsn, until
 from tests.postgres.servers import DURABLE, ask, dsn_of_all
+from tests.postgres.support import turn
 
 
 async def test_databases_are_empty_and_apart(new_database):
@@ -54,6 +58,57 @@ async def test_the_next_database_is_empty_as_well(postgres_server, statement):
         name = databases.take()
         assert set(ask(postgres_server.dsn(name), everything)) == found
         databases.give_back(name)
+
+
+def rows_of_all(dsn: str) -> dict[str, list[Any]]:
+    """What is in the tables and sequences of the schema."""
+    found = ask(
+        dsn,
+        "SELECT oid::regclass::text FROM pg_class "
+        "WHERE relnamespace = 'mythline'::regnamespace AND relkind IN ('r', 'S')",
+    )
+    return {name: ask(dsn, f"SELECT * FROM {name}") for (name,) in found}
+
+
+@pytest.mark.parametrize("size", [1, 5_000_000])
+async def test_the_next_ready_database_is_as_new(postgres_server, size):
+    with ReadyDatabases(postgres_server) as databases:
+        name = databases.take()
+        dsn = postgres_server.dsn(name)
+        new = rows_of_all(dsn)
+        async with PostgresStore(dsn) as store:
+            sessions = store.sessions("agent")
+            await sessions.create("one", tags=["some"])
+            await sessions.append("one", turn(secrets.token_hex(size)), idempotency_key="once")
+            await sessions.fork("one")
+        used = rows_of_all(dsn)
+        assert len([table for table in new if used[table] != new[table]]) > 5
+        databases.give_back(name)
+        assert databases.take() == name
+        assert rows_of_all(dsn) == new
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE things (name text)",
+        "DROP TABLE mythline.leases",
+        "ALTER TABLE mythline.leases ADD COLUMN name text",
+        "CREATE INDEX ON mythline.leases (owner)",
+        "CREATE FUNCTION one() RETURNS int LANGUAGE sql RETURN 1",
+        "ALTER ROLE CURRENT_USER IN DATABASE {name} SET work_mem = '1MB'",
+    ],
+)
+async def test_a_ready_database_that_became_another_is_not_used_again(postgres_server, statement):
+    with ReadyDatabases(postgres_server) as databases:
+        name = databases.take()
+        ask(postgres_server.dsn(name), statement.format(name=name))
+        databases.give_back(name)
+        other = databases.take()
+        assert other != name
+        async with PostgresStore(postgres_server.dsn(other)) as store:
+            await store.sessions("agent").create("one")
+        databases.give_back(other)
 
 
 @pytest.mark.skipif(given_dsn() is not None, reason="a given server has its own roles")
