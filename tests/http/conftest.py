@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from mythline.http import create_app
+from tests.agents.support import Echo
 from tests.http.support import Client
+from tests.http.usual import UsualApp, UsualBot
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -25,9 +27,31 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     return tmp_path / "kept-here"
 
 
+@pytest.fixture(scope="session")
+def usual_app() -> UsualApp:
+    return UsualApp(max_body_size=1 << 20)
+
+
 @pytest.fixture
-def client(place: Path | str) -> Iterator[Client]:
-    with Client(create_app(place, max_body_size=1 << 20), secret=str(place)) as client:
+def client(place: Path | str, usual_app: UsualApp) -> Iterator[Client]:
+    with usual_app.over(place) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def usual_bot() -> UsualBot:
+    return UsualBot()
+
+
+@pytest.fixture
+def echo() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+def bot(place: Path | str, usual_bot: UsualBot, echo: Echo) -> Iterator[Client]:
+    """A client of an application with the agent `bot`, which says what `echo` does."""
+    with usual_bot.saying(echo, place) as client:
         yield client
 
 

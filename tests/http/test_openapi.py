@@ -83,9 +83,10 @@ def operations(app: FastAPI) -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
-@pytest.fixture
-def app(place: Path) -> FastAPI:
-    return create_app(place)
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    """It is only looked at: nothing is asked of it, so its store is never opened."""
+    return create_app(tmp_path_factory.mktemp("described"))
 
 
 def test_operation_ids_are_verbs(app: FastAPI):

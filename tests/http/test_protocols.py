@@ -85,17 +85,6 @@ VERCEL, AG_UI = Protocol("chat", "vercel"), Protocol("ag-ui", "ag-ui")
 both = pytest.mark.parametrize("front", [VERCEL, AG_UI], ids=["vercel", "ag-ui"])
 
 
-@pytest.fixture
-def echo() -> Echo:
-    return Echo()
-
-
-@pytest.fixture
-def bot(place: Path, echo: Echo) -> Any:
-    with Client(serving(place, Agent(echo.model)), secret=str(place)) as client:
-        yield client
-
-
 def send(client: Client, front: Protocol, *messages: Any, **options: Any) -> Events:
     found = front.read(client.post(front.path, json=front.body(*messages, **options)))
     assert found.errors == []

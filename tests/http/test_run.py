@@ -25,17 +25,6 @@ from tests.http.agents import BOT, STREAM, an_asking_agent, asking, events, name
 from tests.http.support import JSON, Client
 
 
-@pytest.fixture
-def echo() -> Echo:
-    return Echo()
-
-
-@pytest.fixture
-def bot(place: Path, echo: Echo) -> Any:
-    with Client(serving(place, Agent(echo.model)), secret=str(place)) as client:
-        yield client
-
-
 def streamed(client: Client, body: dict[str, Any], base: str = BOT) -> list[tuple[str, Any]]:
     response = client.post(f"{base}/run", json=body, headers=STREAM)
     assert response.status_code == 200, response.text
