@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -17,19 +18,52 @@ BASE = "/api/agents/teller"
 STREAM = {"Accept": "text/event-stream"}
 
 
-@pytest.mark.parametrize("kind", ["mythline", "uvicorn"])
-def test_a_run_is_finished_and_stored_when_its_client_leaves(tmp_path: Path, kind: str):
-    with serving(tmp_path, kind) as address, httpx.Client(base_url=address, timeout=LONG) as client:
-        for number, headers in enumerate(({}, STREAM)):
-            body = {"message": f"wait {number}", "session_id": f"s{number}"}
-            with leaving(client, f"{BASE}/run", body, headers):
-                until(client, "/health", lambda _: (tmp_path / "reached").exists())
-            assert not client.get(f"{BASE}/sessions/s{number}/exists").json()["exists"]
-            (tmp_path / "go").touch()
-            answer = f"To wait {number}: the end."
-            _is_there(client, f"s{number}", [("user", f"wait {number}"), ("assistant", answer)])
-            (tmp_path / "go").unlink()
-            (tmp_path / "reached").unlink()
+class Running(NamedTuple):
+    """A server: a client of it, and the files by which its agent says and is told things."""
+
+    client: httpx.Client
+    reached: Path
+    go: Path
+
+    def waits(self) -> None:
+        """Wait until the agent has said what it says before it waits."""
+        until(self.client, "/health", lambda _: self.reached.exists())
+
+
+@pytest.fixture(scope="module", params=["mythline", "uvicorn"])
+def started(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """The server of all tests that don't stop it; each has sessions of its own."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with (
+        serving(folder, request.param) as address,
+        httpx.Client(base_url=address, timeout=LONG) as client,
+    ):
+        yield Running(client, folder / "reached", folder / "go")
+
+
+@pytest.fixture
+def running(started: Running) -> Running:
+    """The same, where nobody has said or been told anything."""
+    started.reached.unlink(missing_ok=True)
+    started.go.unlink(missing_ok=True)
+    return started
+
+
+@pytest.mark.parametrize("headers", [{}, STREAM], ids=["whole", "stream"])
+def test_a_run_is_finished_and_stored_when_its_client_leaves(
+    running: Running, headers: dict[str, str]
+):
+    session_id = f"run-{len(headers)}"
+    body = {"message": "wait", "session_id": session_id}
+    with leaving(running.client, f"{BASE}/run", body, headers):
+        running.waits()
+    exists = running.client.get(f"{BASE}/sessions/{session_id}/exists").json()
+    assert not exists["exists"]
+    running.go.touch()
+    answer = "To wait: the end."
+    _is_there(running.client, session_id, [("user", "wait"), ("assistant", answer)])
 
 
 def _is_there(client: httpx.Client, session_id: str, expected: list[tuple[str, str]]) -> None:
@@ -86,22 +120,19 @@ def test_several_workers_serve_the_same_sessions_and_agents(tmp_path: Path):
         assert len(found) == 12
 
 
-@pytest.mark.parametrize("kind", ["mythline", "uvicorn"])
 @pytest.mark.parametrize("front", [VERCEL, AG_UI], ids=["vercel", "ag-ui"])
 def test_a_front_end_that_leaves_stops_its_run_and_keeps_what_came(
-    tmp_path: Path, kind: str, front: Protocol
+    running: Running, front: Protocol
 ):
     """There the model would wait for ever."""
-    path = f"{BASE}/sessions/s/{front.name}"
-    with serving(tmp_path, kind) as address, httpx.Client(base_url=address, timeout=LONG) as client:
-        with leaving(client, path, front.body(front.user("u1", "wait")), STREAM):
-            until(client, "/health", lambda _: (tmp_path / "reached").exists())
-        _is_there(client, "s", [("user", "wait"), ("assistant", "To wait: ")])
-        raw = client.get(f"{BASE}/sessions/s/messages").json()["messages"]
-        assert raw[1]["state"] == "interrupted"
-        (tmp_path / "go").touch()
-        body = front.body(
-            front.user("u1", "wait"), front.answer("To wait: "), front.user("u2", "x")
-        )
-        assert front.read(client.post(path, json=body)).text == "To x: the end."
-        assert len(client.get(f"{BASE}/sessions/s").json()["messages"]) == 4
+    client, session = running.client, f"{BASE}/sessions/{front.name}"
+    path = f"{session}/{front.name}"
+    with leaving(client, path, front.body(front.user("u1", "wait")), STREAM):
+        running.waits()
+    _is_there(client, front.name, [("user", "wait"), ("assistant", "To wait: ")])
+    raw = client.get(f"{session}/messages").json()["messages"]
+    assert raw[1]["state"] == "interrupted"
+    running.go.touch()
+    body = front.body(front.user("u1", "wait"), front.answer("To wait: "), front.user("u2", "x"))
+    assert front.read(client.post(path, json=body)).text == "To x: the end."
+    assert len(client.get(session).json()["messages"]) == 4
