@@ -35,7 +35,8 @@ def test_sessions_are_offered_newest_first(place: str):
     assert offered(place, "mythline delete road-1 dr") == ["draft"]
 
 
-def test_agents_and_deleted_sessions_are_offered(place: str):
+def test_agents_and_deleted_sessions_are_offered(folder: Path):
+    place = str(folder)
     assert offered(place, "mythline list --agent ") == ["researcher", "writer"]
     assert offered(place, "mythline list --agent w") == ["writer"]
     invoke("delete", "draft", "--yes", "--store", place)

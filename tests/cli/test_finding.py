@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -61,8 +62,8 @@ def test_marks_are_highlighted_and_the_command_opens_the_hit(
     assert "It is long." not in opened.out
 
 
-def test_what_was_found_does_not_steer_the_terminal(place: str):
+def test_what_was_found_does_not_steer_the_terminal(folder: Path):
     for words in (("mist", "--role", "tool"), ("where",)):
-        shown = terminal("search", *words, "--store", place).out
+        shown = terminal("search", *words, "--store", folder).out
         assert "\x1b[1;33m" in shown
         assert not set(re.sub(r"\x1b\[[0-9;]*m", "", shown)) & set("\x1b\x07\x9b\u202e\x08")

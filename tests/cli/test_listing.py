@@ -136,9 +136,9 @@ def test_an_empty_store_has_no_sessions_yet(tmp_path: Path):
 
 
 @pytest.mark.parametrize("columns", [30, 60, 80, 130])
-def test_a_table_is_as_wide_as_the_terminal(columns: int, place: str):
-    invoke("rename", "draft", "日本語 " + "long " * 30, "--store", place)
-    ran = terminal("list", "--store", place, columns=columns, variables={"NO_COLOR": "1"})
+def test_a_table_is_as_wide_as_the_terminal(columns: int, folder: Path):
+    invoke("rename", "draft", "日本語 " + "long " * 30, "--store", folder)
+    ran = terminal("list", "--store", folder, columns=columns, variables={"NO_COLOR": "1"})
     assert max(map(len, ran.out.splitlines())) <= columns
     assert "…" in ran.out
     assert all(name in ran.out for name in ("session", "title", "road-1"))
@@ -149,7 +149,7 @@ def test_a_table_is_as_wide_as_the_terminal(columns: int, place: str):
 @pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("show", "shared"), ("info",)])
 @pytest.mark.parametrize("on_terminal", [True, False])
 def test_nothing_that_was_said_steers_a_terminal(
-    words: tuple[str, ...], on_terminal: bool, place: str
+    words: tuple[str, ...], on_terminal: bool, folder: Path
 ):
     if words == ("info",):
         words = ("info", "shared")
@@ -157,7 +157,7 @@ def test_nothing_that_was_said_steers_a_terminal(
         words = (*words, "--agent", "researcher")
     if words[0] == "show":
         words = (*words, "--include", "tools,thinking,system")
-    words = (*words, "--store", place)
+    words = (*words, "--store", str(folder))
     shown = (terminal(*words, columns=130) if on_terminal else invoke(*words)).out
     assert "steers" in shown
     coloured = on_terminal and "--json" not in words and words[0] != "info"

@@ -81,8 +81,8 @@ def test_the_last_of_a_long_branch_is_read_in_pieces(last: int, place: str, tmp_
     assert [item["content"] for item in shown] == texts[max(0, 6 - last) : 6]
 
 
-def test_show_is_coloured_on_a_terminal(place: str):
-    words = ("show", "road-2", "--store", place)
+def test_show_is_coloured_on_a_terminal(folder: Path):
+    words = ("show", "road-2", "--store", folder)
     assert "\x1b[1;32muser" in terminal(*words).out
     for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
         plain = terminal(*words, variables={name: value}).out
@@ -93,8 +93,8 @@ def test_show_is_coloured_on_a_terminal(place: str):
 PAGER = f"{sys.executable} -c \"import sys; print('PAGED', *sys.stdin.readlines()[-1:])\""
 
 
-def test_what_is_longer_than_the_screen_is_paged(place: str):
-    words = ("show", "road-2", "--store", place)
+def test_what_is_longer_than_the_screen_is_paged(folder: Path):
+    words = ("show", "road-2", "--store", folder)
     paged = {"PAGER": PAGER}
     shown = terminal(*words, lines=4, variables=paged).out
     assert "PAGED   It is long." in shown.replace("\x1b[0m", "")
@@ -113,8 +113,8 @@ def test_what_is_longer_than_the_screen_is_paged(place: str):
         assert "It is long." in ran.out
 
 
-def test_a_pager_may_be_left_before_the_end(place: str, tmp_path: Path):
-    where = ("--agent", "writer", "--store", place)
+def test_a_pager_may_be_left_before_the_end(folder: Path):
+    where = ("--agent", "writer", "--store", folder)
     invoke("import", "-", "--session-id", "long", *where, stdin=turn("x " * 200_000, "y"))
     leave = f"{sys.executable} -c pass"
     shown = terminal("show", "long", *where, lines=4, variables={"PAGER": leave})

@@ -3,6 +3,7 @@
 import asyncio
 import select
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -192,7 +193,8 @@ def test_prune_by_age_and_by_size(place: str):
     assert listed(place) == []
 
 
-def test_prune_shows_what_it_asks_about(place: str):
+def test_prune_shows_what_it_asks_about(folder: Path):
+    place = str(folder)
     asked = terminal("prune", "--keep", "1", "--store", place, answer="n")
     assert asked.code == 1
     assert "road-1" in asked.out

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mythline.cli import serving
+
 from .support import invoke, process
 
 
@@ -55,10 +57,19 @@ number = 3
         (["my_agents:teller", "teller=my_agents:nameless"], "another agent has this id"),
     ],
 )
-def test_serve_tells_what_is_no_agent(specs: list[str], says: str, tmp_path: Path):
+def test_serve_tells_what_is_no_agent(
+    specs: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "my_agents.py").write_text(AGENTS)
+    # What the command changes in its process, which is this one here, is undone.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("MYTHLINE_AGENTS", "")
     options = [word for spec in specs for word in ("--agent", spec)]
-    ran = process("serve", "--store", "store", *options, cwd=tmp_path)
+    try:
+        ran = invoke("serve", "--store", "store", *options)
+    finally:
+        sys.modules.pop("my_agents", None)
     assert ran.code == 2
     assert says in ran.err
     assert "Traceback" not in ran.err
@@ -97,14 +108,15 @@ def test_a_server_that_is_stopped_as_soon_as_it_starts_stops(tmp_path: Path):
     assert "Traceback" not in rest
 
 
-def test_a_port_that_is_in_use_is_told_in_a_line(tmp_path: Path):
+def test_a_port_that_is_in_use_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Also where its owner would share it, as another server does (`SO_REUSEPORT`)."""
+    monkeypatch.setattr(serving, "_PATIENCE", 0.1)
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        ran = process("serve", "--store", tmp_path / "store", "--port", port)
+        ran = invoke("serve", "--store", tmp_path / "store", "--port", port)
     assert ran.code == 1
     assert ran.out == ""
     assert ran.err.count("\n") == 1

@@ -36,8 +36,17 @@ def test_every_format(form: str, suffix: str, start: str, place: str, tmp_path: 
     assert "By the road." in said
     invoke(*words, "-o", tmp_path)
     assert (tmp_path / f"shared{suffix}").read_text() == said
-    shown = terminal(*words, "-o", "-").out
-    assert not set(shown) & set("\x1b\x07\x9b\u202e\x08")
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "markdown", "html"])
+def test_a_terminal_that_asks_for_it_is_not_steered(form: str, folder: Path):
+    words = ("export", "shared", "--agent", "researcher", "--format", form, "--store", folder)
+    ran = terminal(*words, "-o", "-")
+    assert not set(ran.out) & set("\x1b\x07\x9b\u202e\x08")
+    assert "steers?" in ran.out
+    if form == "json":
+        said = json.loads(ran.out)[0]["parts"][1]["content"]
+        assert said == f"Where{STEERING} steers?"
 
 
 def test_jsonl_has_the_branches(place: str):
@@ -48,30 +57,23 @@ def test_jsonl_has_the_branches(place: str):
     assert "It is long." not in invoke(*words, "json").out
 
 
-def test_one_pipe_into_the_other(place: str):
-    exported = process("export", "road-2", "--store", place)
+def test_one_pipe_into_the_other(folder: Path):
+    exported = process("export", "road-2", "--store", folder)
     ran = process(
-        *("import", "--agent", "copier", "--session-id", "copy", "--trusted", "--store", place),
+        *("import", "--agent", "copier", "--session-id", "copy", "--trusted", "--store", folder),
         stdin=exported.out.encode(),
     )
     assert (ran.code, ran.out) == (0, "copy\n")
-    assert process("export", "copy", "--store", place).out == exported.out
+    assert process("export", "copy", "--store", folder).out == exported.out
 
 
-def test_a_terminal_gets_a_file(place: str, tmp_path: Path):
+def test_a_terminal_gets_a_file(folder: Path, tmp_path: Path):
     here = tmp_path / "here"
     here.mkdir()
-    shown = terminal("export", "road-2", "--store", place, cwd=here)
+    shown = terminal("export", "road-2", "--store", folder, cwd=here)
     assert (shown.code, shown.out) == (0, "road-2.json\n")
     assert len(json.loads((here / "road-2.json").read_bytes())) == 2
     assert [path.name for path in here.iterdir()] == ["road-2.json"]
-
-
-def test_a_terminal_that_asks_for_it_is_not_steered(place: str):
-    ran = terminal("export", "shared", "--agent", "researcher", "-o", "-", "--store", place)
-    assert not set(ran.out) & set("\x1b\x07\x9b\u202e\x08")
-    said = json.loads(ran.out)[0]["parts"][1]["content"]
-    assert said == f"Where{STEERING} steers?"
 
 
 def test_several_go_to_a_directory(place: str, tmp_path: Path):
@@ -148,12 +150,12 @@ def test_an_id_that_is_taken(place: str):
     assert again("--on-conflict", "error").code == 1
 
 
-def test_progress_is_for_the_terminal_and_results_for_the_pipe(place: str, tmp_path: Path):
+def test_progress_is_for_the_terminal_and_results_for_the_pipe(folder: Path, tmp_path: Path):
     for name in ("one", "two"):
         (tmp_path / f"{name}.json").write_bytes(turn(name, "yes"))
     ours, theirs = pty.openpty()
     done = subprocess.run(
-        [*COMMAND, "import", "one.json", "two.json", "--agent", "poet", "--store", place],
+        [*COMMAND, "import", "one.json", "two.json", "--agent", "poet", "--store", folder],
         stdout=subprocess.PIPE,
         stderr=theirs,
         cwd=tmp_path,
@@ -208,10 +210,10 @@ def where(place: str) -> tuple[str, str]:
     return ("--store", place)
 
 
-def test_an_archive_goes_through_pipes(place: str, tmp_path: Path):
+def test_an_archive_goes_through_pipes(folder: Path, tmp_path: Path):
     with (tmp_path / "out").open("wb") as out:
         done = subprocess.run(
-            [*COMMAND, "export", "--all", "--store", place],
+            [*COMMAND, "export", "--all", "--store", folder],
             stdout=out,
             stderr=subprocess.PIPE,
             env=environment(),
@@ -224,7 +226,7 @@ def test_an_archive_goes_through_pipes(place: str, tmp_path: Path):
     ran = process("import", "--store", tmp_path / "other", stdin=archive)
     assert ran.code == 0
     assert len(ran.out.split()) == 7
-    shown = terminal("export", "--all", "-o", "-", "--store", place)
+    shown = terminal("export", "--all", "-o", "-", "--store", folder)
     assert shown.code == 2
 
 

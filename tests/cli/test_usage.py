@@ -116,14 +116,14 @@ def test_a_database_that_is_none_is_one_line(folder: Path):
     check_error(process("list", "--store", folder), 1)
 
 
-def test_a_reader_that_is_gone_is_no_error(place: str):
+def test_a_reader_that_is_gone_is_no_error(folder: Path):
     """As in `mythline show ID | head -n 1`, with more than a pipe holds."""
     for number in range(40):
-        invoke("create", f"s{number}", "--title", "x" * 200, "--store", place, "--agent", "other")
+        invoke("create", f"s{number}", "--title", "x" * 200, "--store", folder, "--agent", "other")
     read, write = os.pipe()
     os.close(read)
     ran = subprocess.run(
-        [*COMMAND, "list", "--json", "--store", place],
+        [*COMMAND, "list", "--json", "--store", folder],
         stdout=write,
         stderr=subprocess.PIPE,
         env=environment(),
