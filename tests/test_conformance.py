@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import given, settings
 from pydantic_ai.conversation_store import InMemoryConversationStore
 
 from mythline import open_store
 from mythline.postgres import PostgresStore
 from mythline.testing import ConversationStoreSuite, ScopedSuite, StoreSuite
+from mythline.testing.rules.random_use import SETTINGS, some_steps
 
 
 class TestReference(ConversationStoreSuite):
@@ -62,6 +64,12 @@ class TestPgBouncer(ConversationStoreSuite):
     async def conversations(self, pgbouncer, ready_database):
         async with PostgresStore(pgbouncer.dsn(ready_database), transaction_pooling=True) as store:
             yield store.sessions("agent")
+
+    # The statements are those of `TestPostgres`; but each is planned anew, in four times the time.
+    @settings(SETTINGS, max_examples=10)
+    @given(steps=some_steps())
+    async def test_random_use(self, conversations, steps):
+        await self.play(conversations, steps)
 
 
 def test_no_rule_hides_another():

@@ -280,28 +280,37 @@ OPENING = [
 """A conversation with a history and a branch, to go on from."""
 
 
-def _steps() -> st.SearchStrategy[list[Step]]:
+def some_steps() -> st.SearchStrategy[list[Step]]:
+    """Twelve to forty steps."""
     number = st.integers(0, 9)
     step = st.builds(Step, st.sampled_from(Game.verbs), number, number, number)
     return st.lists(step, min_size=12, max_size=40)
 
 
+SETTINGS = settings(
+    max_examples=40,
+    deadline=None,
+    database=None,
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,  # names are new for each example
+        HealthCheck.differing_executors,  # the suite runs over several stores
+        HealthCheck.too_slow,
+    ],
+)
+"""Those of `RandomRules.test_random_use`, for who overrides it with fewer examples."""
+
+
 class RandomRules(Rules):
     """Over random sequences of operations, nothing differs from the in-memory store."""
 
-    @settings(
-        max_examples=40,
-        deadline=None,
-        database=None,
-        suppress_health_check=[
-            HealthCheck.function_scoped_fixture,  # names are new for each example
-            HealthCheck.differing_executors,  # the suite runs over several stores
-            HealthCheck.too_slow,
-        ],
-    )
-    @given(steps=_steps())
+    @SETTINGS
+    @given(steps=some_steps())
     async def test_random_use(self, conversations: ConversationStore, steps: list[Step]) -> None:
         """Messages, entries, branches, usage, order and errors are those of the reference."""
+        await self.play(conversations, steps)
+
+    async def play(self, conversations: ConversationStore, steps: list[Step]) -> None:
+        """Do these steps with both stores, after `OPENING`."""
         game = Game(InMemoryConversationStore(), conversations, self.scopes)
         for step in [*OPENING, *steps]:
             await game.play(step)
