@@ -53,7 +53,8 @@ async def test_a_standby_takes_over(pair):
     await asyncio.to_thread(check_whole, standby.dsn())
 
 
-async def test_a_first_host_that_swallows_everything(new_server):
+async def test_a_first_host_that_swallows_everything(new_server, monkeypatch):
+    monkeypatch.setattr("mythline.postgres.connections.CONNECT", 2.0)
     server = await asyncio.to_thread(new_server)
     with Proxy(server.dsn()) as hole:
         hole.hold()
@@ -67,8 +68,8 @@ async def test_a_first_host_that_swallows_everything(new_server):
 
 async def test_a_primary_that_falls_silent(pair, monkeypatch):
     """Its packets get lost, and nobody says that it is gone: what waits is given up."""
-    monkeypatch.setattr("mythline.postgres.connections.TIMEOUT", 2.0)
-    monkeypatch.setattr("mythline.postgres.connections.CANCEL", 1.0)
+    monkeypatch.setattr("mythline.postgres.connections.TIMEOUT", 1.0)
+    monkeypatch.setattr("mythline.postgres.connections.CANCEL", 0.5)
     primary, standby = pair
     with Proxy(primary.dsn()) as network:
         async with PostgresStore(dsn_of(network.port, standby.port), pool_size=4) as store:
@@ -103,7 +104,8 @@ def agent_id():
 async def replicated(followed, monkeypatch):
     """A store that reads from a replica, through a proxy each; the proxies."""
     monkeypatch.setattr("mythline.postgres.connections.TIMEOUT_REPLICA", 2.0)
-    monkeypatch.setattr("mythline.postgres.connections.CANCEL", 1.0)
+    monkeypatch.setattr("mythline.postgres.connections.CANCEL", 0.5)
+    monkeypatch.setattr("mythline.postgres.replica.AVOID", 0.5)
     primary, standby = followed
     with Proxy(primary.dsn()) as first, Proxy(standby.dsn()) as second:
         dsn, replica = first.dsn(primary.dsn()), second.dsn(standby.dsn())

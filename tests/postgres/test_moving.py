@@ -18,7 +18,7 @@ from mythline.models import now_micros
 from mythline.postgres.texts import shown
 from mythline.store import ANY, Append, SessionKey, Store
 from mythline.testing.samples import deferred, saved, turn, turns, usage
-from tests.cli.support import COMMAND, environment, invoke, process, terminal
+from tests.cli.support import COMMAND, environment, invoke, terminal
 from tests.postgres.programs import until
 from tests.postgres.servers import ask
 
@@ -181,7 +181,7 @@ def stopped_at(database: str, most: int) -> Iterator[None]:
 
 def test_a_move_that_was_killed_goes_on(many: Path, database: str, tmp_path: Path):
     file = tmp_path / "all.zip"
-    assert process("export", "--all", "-o", file, "--store", many).code == 0
+    assert invoke("export", "--all", "-o", file, "--store", many).code == 0
     assert invoke("migrate", "--store", database).code == 0
     words = ["import", str(file), "--trusted", "--store", database]
 
@@ -192,7 +192,7 @@ def test_a_move_that_was_killed_goes_on(many: Path, database: str, tmp_path: Pat
         with stopped_at(database, many_of_them):
             killed(words, lambda least=many_of_them: stored() >= least)
         assert stored() == many_of_them
-    done = process(*words)
+    done = invoke(*words)
     assert done.code == 0
     assert "120 imported, 30 unchanged" in done.err
     assert same(many, database)
@@ -200,14 +200,14 @@ def test_a_move_that_was_killed_goes_on(many: Path, database: str, tmp_path: Pat
 
 def test_an_export_that_was_killed_leaves_no_file(many: Path, database: str, tmp_path: Path):
     file, out = tmp_path / "all.zip", tmp_path / "out"
-    assert process("export", "--all", "-o", file, "--store", many).code == 0
-    assert process("import", file, "--trusted", "--store", database).code == 0
+    assert invoke("export", "--all", "-o", file, "--store", many).code == 0
+    assert invoke("import", file, "--trusted", "--store", database).code == 0
     out.mkdir()
     words = ["export", "--all", "-o", str(out / "all.zip"), "--store", database]
     killed(words, lambda: list(out.iterdir()))
     assert not (out / "all.zip").exists()
-    assert process(*words).code == 0
-    assert process("import", out / "all.zip", "--trusted", "--store", tmp_path / "back").code == 0
+    assert invoke(*words).code == 0
+    assert invoke("import", out / "all.zip", "--trusted", "--store", tmp_path / "back").code == 0
     assert same(many, tmp_path / "back")
 
 
