@@ -208,6 +208,7 @@ UNCHANGED = [_touch, _touch_past, _copy_over, _replace, _keep_stamp, _indented]
 
 @pytest.mark.parametrize("how", ["id", "list", "closed"])
 @pytest.mark.parametrize("change", UNCHANGED)
+@pytest.mark.usefixtures("hasty")
 async def test_a_view_that_says_the_same_changes_nothing(
     root: Path, change: Callable[[Path], None], how: str
 ) -> None:
@@ -247,6 +248,7 @@ async def test_a_view_that_says_the_same_changes_nothing(
 
 
 @pytest.mark.parametrize("how", ["id", "list", "closed"])
+@pytest.mark.usefixtures("hasty")
 async def test_a_removed_view_takes_its_session_along_until_it_comes_back(
     root: Path, how: str
 ) -> None:

@@ -142,6 +142,7 @@ async def test_files_without_messages_are_kept_aside(root):
 
 
 @pytest.mark.parametrize("age", ["old", "new"])
+@pytest.mark.usefixtures("hasty")
 async def test_a_view_that_holds_no_messages_any_more(root, age):
     """It is kept, and the view is written again; moved aside by itself or by the check."""
     view = root / "agent" / "context_memory" / "one.json"

@@ -282,6 +282,7 @@ async def test_an_agents_folder_that_is_a_file(root: Path) -> None:
         assert read(view(root, "agent", "one")) == []
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_a_folder_that_becomes_a_file(root: Path) -> None:
     async with open_store(root) as store:
         sessions = store.sessions("agent")
@@ -305,6 +306,7 @@ async def test_a_folder_that_becomes_a_file(root: Path) -> None:
         assert await listed(sessions) == ["one"]
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_a_folder_of_views_that_cant_be_written(
     root: Path, freeze: Callable[[Path, bool], None]
 ) -> None:
@@ -357,6 +359,7 @@ async def test_a_folder_that_cant_be_written_at_all(
         assert await listed(store.sessions("agent")) == ["one"]
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_a_view_that_cant_be_read(root: Path, freeze: Callable[[Path, bool], None]) -> None:
     file = view(root, "agent", "one")
     dump(file, turn("hello"))

@@ -143,6 +143,7 @@ async def test_owners_have_folders_by_their_percent_encoded_names(root: Path, ow
     }
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_very_long_owners_are_told_apart_and_their_files_are_taken_in(root: Path) -> None:
     owners = ["漢" * 255 + last for last in "ab"]
     async with open_store(root) as store:
@@ -239,6 +240,7 @@ async def test_what_another_program_does_is_in_lists_within_a_second(
         assert await eventually(count, 2) == 2
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_the_store_may_be_reached_by_a_link(tmp_path: Path) -> None:
     real, linked = tmp_path / "real", tmp_path / "linked"
     real.mkdir()
@@ -509,9 +511,9 @@ async def test_a_list_of_a_folder_that_nothing_is_known_of_is_not_empty(
 
     def slow(connection: Any, place: tuple[str, str, str], mark: Any) -> Any:
         if place[2] == "s2":
-            store._watch._stop.wait(0.5)
+            store._watch._stop.wait(0.3)
         elif place[2] == "s0":
-            store._watch._stop.wait(1.5)
+            store._watch._stop.wait(0.6)
         return original(connection, place, mark)
 
     monkeypatch.setattr(taking_in, "add", slow)

@@ -44,6 +44,7 @@ async def test_events_of_another_process(tmp_path):
 
 
 @pytest.mark.parametrize("agent_id", ["agent", None])
+@pytest.mark.usefixtures("hasty")
 async def test_events_of_a_file_program(tmp_path, agent_id):
     """A file that another program writes, changes and removes, in a folder it made."""
     async with (

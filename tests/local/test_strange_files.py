@@ -138,6 +138,7 @@ BAD_NAMES = [
 ]
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_names_outside_the_grammar_are_no_sessions(root: Path) -> None:
     dump(view(root, "agent", "good"), turn("hello"))
     dump(view(root, "agent", "x" * 128), turn("hello"))
@@ -251,6 +252,7 @@ async def test_a_link_in_place_of_a_folder_is_not_followed(
     assert link.is_symlink()
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_a_folder_that_a_link_replaced_is_not_written_through(
     root: Path, outside: Path
 ) -> None:
@@ -356,6 +358,7 @@ async def test_save_history_where_something_else_lies_says_so(root: Path, kind: 
         ".one.-.tmp",
     ],
 )
+@pytest.mark.usefixtures("hasty")
 async def test_strange_names_beside_the_views_do_no_harm(root: Path, name: str) -> None:
     dump(view(root, "agent", "good"), turn("hello"))
     beside = root / "agent/context_memory" / name
@@ -374,6 +377,7 @@ async def test_strange_names_beside_the_views_do_no_harm(root: Path, name: str) 
 
 
 @pytest.mark.parametrize("year", [1960, 1970, 2100, 2400])
+@pytest.mark.usefixtures("hasty")
 async def test_files_of_any_time_are_listed_page_by_page(root: Path, year: int) -> None:
     for number in range(3):
         dump(view(root, "agent", f"s{number}"), turn("hello"))
@@ -428,6 +432,7 @@ async def test_messages_with_any_timestamp_are_listed(root: Path, stamp: object)
         assert json.loads(await exported(sessions, "one")) == messages
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_a_view_that_another_program_left_half_written_is_made_whole(root: Path) -> None:
     """It died over it, say. What is stored is shown again, without a save; its part is kept."""
     file = view(root, "agent", "one")

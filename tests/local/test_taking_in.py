@@ -199,6 +199,7 @@ async def test_a_file_of_the_future_is_not_newest_for_ever(root: Path) -> None:
         assert await said_in(sessions, "future") == ["hello", "hello!"]
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_where_nothing_tells_of_changes_they_are_found_all_the_same(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +220,7 @@ async def test_where_nothing_tells_of_changes_they_are_found_all_the_same(
         assert await eventually(lambda: listed(sessions), ["one"]) == ["one"]
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_an_accident_of_the_watch_is_not_its_end(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,6 +257,7 @@ async def test_an_accident_of_the_watch_is_not_its_end(
         assert await eventually(is_listed)
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_a_folder_of_any_name_can_hold_a_store(tmp_path: Path) -> None:
     names = ["we?ird #1 %41 [x] *", os.fsdecode(b"raw\xff"), "file:x?mode=ro"]
     for name in names:

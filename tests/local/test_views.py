@@ -494,6 +494,7 @@ async def test_it_works_where_the_system_has_no_such_call(
 
 
 @pytest.mark.parametrize("kind", ["hard link", "link", "fifo", "directory"])
+@pytest.mark.usefixtures("hasty")
 async def test_what_lies_where_a_view_is_prepared_is_not_written_to(
     root: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -522,6 +523,7 @@ async def test_what_lies_where_a_view_is_prepared_is_not_written_to(
         assert beside.is_symlink()
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_what_a_view_could_not_be_written_to_is_removed(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
