@@ -208,9 +208,14 @@ def test_names_roles_and_contrast(browser: Any, base: str, theme: str):
     page.keyboard.press("?")
     check("the keys")
     page.keyboard.press("Escape")
-    for place in ("&find=keepers", "&show=storage", "&in=trash", "&session=branched&at=none"):
+    for place, shown in (
+        ("&find=keepers", page.locator("#found mark")),
+        ("&show=storage", page.get_by_text("can be restored for 30 days")),
+        ("&in=trash", rows(page).or_(page.get_by_text("The trash is empty."))),
+        ("&session=branched&at=none", page.get_by_role("heading", name="That didn't work")),
+    ):
         look.open(f"{HOME}{place}")
-        page.wait_for_timeout(300)
+        shown.first.wait_for()
         check(place)
     look.open(at("branched"))
     page.get_by_text("A branch parts here").click()
