@@ -12,9 +12,10 @@
 VENV ?= .venv
 TYPESCRIPT := 7.0.2
 PY := $(VENV)/bin/python
-# What shares a costly fixture stays together. One process shows tests as they run, and takes --pdb.
+# What shares a costly fixture stays together, and is begun in the order of tests/conftest.py. One
+# process shows tests as they run, and takes --pdb.
 CORES ?= logical
-SPREAD := $(if $(filter 1,$(CORES)),,--numprocesses $(CORES) --dist loadscope)
+SPREAD := $(if $(filter 1,$(CORES)),,--numprocesses $(CORES) --dist loadscope --no-loadscope-reorder)
 # Tried by running them: a name on the PATH may be a shim with nothing behind it.
 PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
 

@@ -33,6 +33,21 @@ Half of what ends the whole run (`faulthandler_timeout`), which is for all the r
 """
 
 
+FIRST = [f"tests/{start}" for start in ("page/", "test_", "postgres/", "local/", "cli/", "http/")]
+"""What has long modules. A process that begins one last would be left alone with it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the order but for what is to come first."""
+    places = {start: place for place, start in enumerate(FIRST)}
+
+    def place(item: pytest.Item) -> int:
+        found = (places[start] for start in FIRST if item.nodeid.startswith(start))
+        return next(found, len(FIRST))
+
+    items.sort(key=place)
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
