@@ -2,9 +2,9 @@
 
 All writing of a process goes through one connection. A thread commits what waits when it comes
 round, in one transaction with one sync: saves that wait together share it. The way to that thread
-and back takes longer than a small save on a fast disk, so one that comes alone is committed on the
-event loop, while syncs are found to be quick. There it waits for nobody: where another thread or
-process writes, it goes to the thread. Checkpoints never run on the loop.
+and back takes longer than a small save on a fast disk, so the first that comes in a round of the
+event loop is committed there and then, while syncs are found to be quick. It waits for nobody:
+where another thread or process writes, it goes to the thread. Checkpoints never run on the loop.
 
 Between processes, a lock on the store's directory (`flock`) gives turns: waiting for it is a sleep
 in the kernel, not a poll, so nobody sees "database is locked" and nobody starves.
@@ -50,7 +50,7 @@ class _Job:
         self,
         function: Callable[[Connection], Any],
         durable: bool,
-        waiting: asyncio.Future[Any] | threading.Event,
+        waiting: asyncio.Future[Any] | threading.Event | None,
         after: Callable[[bool], object] | None = None,
     ) -> None:
         self.function = function
@@ -67,7 +67,7 @@ def _tell(batch: Sequence[_Job]) -> None:
     for job in batch:
         if isinstance(job.waiting, threading.Event):
             job.waiting.set()
-        else:
+        elif job.waiting is not None:
             loops.setdefault(job.waiting.get_loop(), []).append((job.waiting, job))
     for loop, waiting in loops.items():
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
@@ -103,7 +103,7 @@ class Writer(ABC):
         self._is_patient = True  # whether it waits for others, and makes checkpoints
         self._slowest: float | None = None  # seconds of a commit with its sync, fading
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._arriving: list[_Job] = []
+        self._rounds: set[asyncio.AbstractEventLoop] = set()
         self._thread: threading.Thread | None = None
         self._is_open = False
         self._is_ending = False
@@ -122,7 +122,7 @@ class Writer(ABC):
 
     def _start_writing(self) -> None:
         self._jobs = SimpleQueue()
-        self._arriving = []
+        self._rounds = set()
         self._writing = threading.Lock()
         self._is_durable = self._is_patient = True
         self._is_ending = False
@@ -174,15 +174,14 @@ class Writer(ABC):
         """
         self.check()
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        job = _Job(function, durable, future, after)
-        if brief and self._slowest is not None and self._slowest < QUICK:
-            with self._accepting:
-                self._check_accepted(is_own=False)
-                self._arriving.append(job)
-            loop.call_soon(self._arrive, job)  # when those that come with it are there as well
-        else:
-            self._put(job, is_own=False)
+        job = _Job(function, durable, None, after)
+        if brief and self._is_first(loop) and self._commit_at_once(job):
+            await asyncio.sleep(0)  # others are to get their turn
+            if job.error is not None:
+                raise job.error
+            return job.result
+        job.waiting = future = loop.create_future()
+        self._put(job, is_own=False)
         return await future
 
     def write_now(self, function: Callable[[Connection], T]) -> T:
@@ -210,47 +209,43 @@ class Writer(ABC):
         """Refuse `write` from now on, and return when all that was accepted is stored or told."""
         with self._accepting:
             self._is_ending = True
-            for job in self._arriving:  # their loop may not come round any more
-                self._jobs.put(job)
-            self._arriving.clear()
         if self._is_open:
-            with self._writing:  # what a loop is at is stored now, or waits for the thread
+            with self._writing:  # what a loop is at is stored now, or given back
                 pass
             with contextlib.suppress(StoreError):
                 self.write_now(lambda _connection: None)
 
     # On the event loop
 
-    def _arrive(self, job: _Job) -> None:
-        """Commit a job that came alone, unless somebody else writes; else let the thread do it."""
-        assert isinstance(job.waiting, asyncio.Future)
+    def _is_first(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether this is the first job in a round of the loop, and may be done in it.
+
+        One more in the same round tells of many at a time, which are better off sharing a sync.
+        """
+        if self._slowest is None or self._slowest >= QUICK or loop in self._rounds:
+            return False
+        self._rounds.add(loop)
+        loop.call_soon(self._rounds.discard, loop)
+        return True
+
+    def _commit_at_once(self, job: _Job) -> bool:
+        """Commit a job unless somebody else writes; whether it was, or failed."""
         with self._accepting:
-            if job not in self._arriving:
-                return
-            self._arriving.remove(job)
-            try:
-                self.check()
-            except StoreClosed as error:  # in a process that was forked off: it is the parent's
-                job.error = error
-                _settle([(job.waiting, job)])
-                return
-            if self._arriving or not self._jobs.empty() or not self._writing.acquire(False):
-                self._jobs.put(job)
-                return
+            self._check_accepted(is_own=False)
+            if not self._jobs.empty() or not self._writing.acquire(False):
+                return False
         try:
             self._commit_alone(job)
         except _NotNow:
-            self._jobs.put(job)  # which isn't refused: whoever ends waits for `_writing`
-            return
+            return False
         except BaseException:  # a Ctrl-C: nothing may stay half done
             self._give_up()
-            job.waiting.cancel()
             raise
         finally:
             self._writing.release()
         self._follow(job)
-        _settle([(job.waiting, job)])
         self._committed()
+        return True
 
     def _commit_alone(self, job: _Job) -> None:
         if self._writer is None:
