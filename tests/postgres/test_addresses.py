@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 import ssl
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ import asyncpg
 import pytest
 
 from mythline.errors import InvalidInput, RevisionConflict, StoreNotSetUp, StoreUnavailable
-from mythline.postgres import PostgresStore, addresses
+from mythline.postgres import PostgresStore, addresses, connections
 from tests.postgres.servers import ask
 from tests.postgres.support import texts, turn
 
@@ -40,6 +41,52 @@ def test_hosts_and_options():
     for wrong in ("connect_timeout=soon", "connect_timeout="):
         with pytest.raises(InvalidInput):
             addresses.read(f"postgresql://one/base?{wrong}")
+
+
+def test_hosts_that_are_options(monkeypatch):
+    for name in ("PGHOST", "PGPORT"):
+        monkeypatch.delenv(name, raising=False)
+
+    def hosts(address: str) -> list[str]:
+        return [each.removeprefix("postgresql://") for each in addresses.read(address).hosts]
+
+    assert hosts("postgresql://u@/base?host=one,/tmp/x&port=1,2&sslmode=prefer") == [
+        "u@/base?sslmode=prefer&host=one&port=1",
+        "u@/base?sslmode=prefer&host=/tmp/x&port=2",
+    ]
+    assert hosts("postgresql:///base?host=one:1,two:2") == [
+        "/base?host=one%3A1",
+        "/base?host=two%3A2",
+    ]
+    assert hosts("postgresql://one,[::1],two:3/base?port=1") == [
+        "one:1/base",
+        "[::1]:1/base",
+        "two:3/base",
+    ]
+    assert hosts("postgresql://one/?dbname=base") == ["one?dbname=base"]
+    assert hosts("postgresql:///base?port=1") == ["/base?port=1"]
+    assert hosts("postgresql:///base") == ["/base"]
+    for wrong in ("postgresql://one,two/base?port=1,2,3", "postgresql:///base?host=a&port=1,2"):
+        with pytest.raises(InvalidInput):
+            addresses.read(wrong)
+    monkeypatch.setenv("PGHOST", "one,two")
+    monkeypatch.setenv("PGPORT", "1,2")
+    assert hosts("postgresql:///base") == ["/base?host=one&port=1", "/base?host=two&port=2"]
+    assert hosts("postgresql://a:3,b:4,c:5/base") == ["a:3/base", "b:4/base", "c:5/base"]
+    assert hosts("postgresql://a,b/base") == ["a:1/base", "b:2/base"]
+    assert hosts("postgresql:///base?service=x") == ["/base?service=x"]
+
+
+async def test_a_silent_host_among_options_holds_nobody_up(database, monkeypatch):
+    parts = urlsplit(database)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and says nothing
+        monkeypatch.setattr(connections, "CONNECT", 2.0)
+        ports = f"{silent.getsockname()[1]},{parts.port}"
+        address = f"postgresql://{parts.username}@/?host={parts.hostname},{parts.hostname}"
+        async with PostgresStore(f"{address}&port={ports}&dbname={parts.path[1:]}") as store:
+            await store.sessions("agent").create("one")
+    async with PostgresStore(database) as store:
+        assert await store.sessions("agent").exists("one")
 
 
 @pytest.mark.parametrize(
