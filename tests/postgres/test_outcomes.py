@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 import pytest
@@ -67,6 +68,41 @@ async def test_an_append_that_is_lost(database, proxy, sessions):
     assert await texts(sessions, "one") == ["first", "first!"]
     await sessions.append("one", turn("second"))
     assert (await sessions.info("one")).message_count == 4
+    check_whole(database)
+
+
+CHANGES = {
+    "append": ("UPDATE mythline.sessions", lambda each: each.append("one", turn("second"))),
+    "create": ("INSERT INTO mythline.sessions", lambda each: each.create("two")),
+    "fork": ("COMMIT", lambda each: each.fork_at("one", new_session_id="two")),
+    "describe": ("COMMIT", lambda each: each.rename("one", "A title")),
+    "delete": ("UPDATE mythline.sessions", lambda each: each.store.delete(ONE)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_change_that_can_not_be_read_back(proxy, sessions, monkeypatch, change):
+    monkeypatch.setattr("mythline.postgres.connections.OUTAGE", 0.3)
+    statement, make = CHANGES[change]
+    proxy.refuse()  # other connections than the present ones
+    loss = proxy.lose_answer(statement)
+    with pytest.raises(StoreUnavailable, match="isn't known whether"):
+        await make(sessions)
+    assert loss.happened
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_change_that_is_read_back_after_an_outage(
+    database, proxy, sessions, monkeypatch, change
+):
+    monkeypatch.setattr("mythline.postgres.connections.OUTAGE", 30)
+    statement, make = CHANGES[change]
+    proxy.refuse()
+    loss = proxy.lose_answer(statement)
+    changing = asyncio.ensure_future(make(sessions))
+    assert await asyncio.to_thread(loss.wait, 30)
+    proxy.resume()
+    await changing
     check_whole(database)
 
 

@@ -35,6 +35,9 @@ TIMEOUT: Final = 30.0
 """Seconds that a statement may take."""
 TIMEOUT_REPLICA: Final = 10.0
 """The same on a replica, before the primary is asked."""
+OUTAGE: Final = 3.0
+"""Seconds for which the outcome of a write is tried to be read back from a server that is gone."""
+AGAIN_AFTER: Final = 0.1
 CANCEL: Final = 5.0
 """Seconds that the server gets to give up a statement that nobody waits for any more."""
 BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -300,6 +303,29 @@ class Connections:
             return await self._using(lambda held: self._once(held, begin, function, seconds))
 
         return await self._committed(once)
+
+    async def read_back(self, function: Callable[[Transaction], Awaitable[T]]) -> T:
+        """What `function` tells, in a transaction, of a write of which the connection was lost.
+
+        Tried again for a while, as it was perhaps lost because the server starts anew.
+
+        Raises:
+            OutcomeUnknown: If the server can't be asked.
+            asyncpg.IntegrityConstraintViolationError: As it is, for the caller to tell which.
+            MythlineError: What `function` raises.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + OUTAGE
+        while True:
+            try:
+                return await self.transact(function)
+            except OutcomeUnknown:
+                if loop.time() >= until:
+                    raise
+            except StoreUnavailable as error:
+                if loop.time() >= until:
+                    raise OutcomeUnknown from error.__cause__ or error
+            await asyncio.sleep(AGAIN_AFTER)
 
     async def _committed(self, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` returns; it is done again where the server gave it up for another."""

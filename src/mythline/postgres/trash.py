@@ -76,7 +76,7 @@ async def _is_deleted(connections: Connections, place: rows.Place, at: int) -> b
         found = await transaction.rows(SQL["deleted"], *place)
         return at in [row["deleted"] for row in found]
 
-    return await _once(connections, look)
+    return await _read_back(connections, look)
 
 
 async def purge_now(connections: Connections, key: SessionKey, expected: Expected) -> bool:
@@ -98,6 +98,13 @@ async def purge_now(connections: Connections, key: SessionKey, expected: Expecte
 async def _once(connections: Connections, run: Callable[[Transaction], Awaitable[T]]) -> T:
     try:
         return await connections.transact(run)
+    except OutcomeUnknown as error:
+        raise StoreUnavailable(_LOST) from error.__cause__
+
+
+async def _read_back(connections: Connections, look: Callable[[Transaction], Awaitable[T]]) -> T:
+    try:
+        return await connections.read_back(look)
     except OutcomeUnknown as error:
         raise StoreUnavailable(_LOST) from error.__cause__
 
@@ -192,7 +199,7 @@ async def restore(connections: Connections, key: SessionKey, session_id: str) ->
             await transaction.rows(SQL["deleted"], *place)  # waits for what is still under way
             return await transaction.row(SQL["hold"], *new)
 
-        found = await _once(connections, look)
+        found = await _read_back(connections, look)
         if found is None or found["n"] not in chosen:
             raise StoreUnavailable(
                 "The connection to the database was lost, and the session isn't restored. "

@@ -125,23 +125,23 @@ async def _read_back(
     """
     place = rows.place_of(key)
 
-    async def look(transaction: Transaction) -> Any | None:
+    async def look(transaction: Transaction) -> AppendResult | None:
         await transaction.row(SQL["hold"], *place)
         found = await transaction.rows(SQL["entries_by_id"], *place[:2], list(append.entry_ids))
-        return {row["entry_id"]: row for row in found} or None
+        if not found:
+            return None
+        rows_of = {row["entry_id"]: row for row in found}
+        count = rows_of[append.entry_ids[-1]]["count"]
+        before = await _id_before(transaction, place, rows_of[append.entry_ids[0]])
+        return AppendResult(append.revision, count, tuple(append.entry_ids), before)
 
     try:
-        found = await connections.transact(look)
+        found = await connections.read_back(look)
     except OutcomeUnknown as again:
         raise StoreUnavailable(_UNKNOWN) from again.__cause__
     if found is None:
         raise StoreUnavailable(_LOST) from error.__cause__
-    count = found[append.entry_ids[-1]]["count"]
-    first = found[append.entry_ids[0]]
-    before = (
-        first["follows_id"] if first["place"] == 0 else await _id_before(connections, key, first)
-    )
-    return AppendResult(append.revision, count, tuple(append.entry_ids), before)
+    return found
 
 
 _UNKNOWN: Final = (
@@ -150,18 +150,12 @@ _UNKNOWN: Final = (
 )
 
 
-async def _id_before(connections: Connections, key: SessionKey, row: Any) -> str | None:
-    owner, agent_id, _ = rows.place_of(key)
-    found = await connections.read(
-        SQL["entries"],
-        owner,
-        agent_id,
-        [row["home"]],
-        [row["line"]],
-        [row["place"] - 1],
-        [row["place"]],
-    )
-    return found[0]["entry_id"] if found else None
+async def _id_before(transaction: Transaction, place: rows.Place, row: Any) -> str | None:
+    if row["place"] == 0:
+        return row["follows_id"]
+    at = [row["home"]], [row["line"]], [row["place"] - 1], [row["place"]]
+    found = await transaction.row(SQL["entries"], *place[:2], *at)
+    return None if found is None else found["entry_id"]
 
 
 # Sessions that are made, and histories that go another way
@@ -252,9 +246,9 @@ async def _read_back_save(
 
     try:
         try:
-            found = await connections.transact(look)
+            found = await connections.read_back(look)
         except asyncpg.UniqueViolationError:
-            found = await connections.transact(look)  # it was under way, and is stored now
+            found = await connections.read_back(look)  # it was under way, and is stored now
         except _Vacant:
             found = False
     except OutcomeUnknown as again:
@@ -305,7 +299,7 @@ async def describe(connections: Connections, key: SessionKey, change: Describe) 
         return await connections.transact(run)
     except OutcomeUnknown as error:
         try:
-            found = await connections.transact(lambda held: held.row(SQL["hold"], *place))
+            found = await connections.read_back(lambda held: held.row(SQL["hold"], *place))
         except OutcomeUnknown as again:
             raise StoreUnavailable(_UNKNOWN) from again.__cause__
         if found is None or found["described"] != change.mark:
