@@ -36,10 +36,6 @@ class Loss:
         """Whether it was lost, and the connection cut."""
         return self._happened.is_set()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait until it is lost, for so long at most; whether it was."""
-        return self._happened.wait(seconds)
-
     def matches(self, sql: str) -> bool:
         return self._sql.search(sql) is not None
 

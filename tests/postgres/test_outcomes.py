@@ -9,6 +9,7 @@ import pytest
 
 from mythline.errors import StoreUnavailable
 from mythline.postgres import PostgresStore
+from mythline.postgres.connections import Connections
 from mythline.store import SessionKey
 from tests.postgres.servers import ask
 from tests.postgres.support import check_whole, texts, turn
@@ -97,10 +98,20 @@ async def test_a_change_that_is_read_back_after_an_outage(
 ):
     monkeypatch.setattr("mythline.postgres.connections.OUTAGE", 30)
     statement, make = CHANGES[change]
+    transact, refused = Connections.transact, asyncio.Event()
+
+    async def noticed(connections, *values, **options):
+        try:
+            return await transact(connections, *values, **options)
+        except StoreUnavailable:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(Connections, "transact", noticed)
     proxy.refuse()
-    loss = proxy.lose_answer(statement)
+    proxy.lose_answer(statement)
     changing = asyncio.ensure_future(make(sessions))
-    assert await asyncio.to_thread(loss.wait, 30)
+    await asyncio.wait_for(refused.wait(), 30)
     proxy.resume()
     await changing
     check_whole(database)
