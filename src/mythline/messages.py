@@ -180,7 +180,10 @@ def stamped(body: bytes, entry_id: str) -> bytes:
     """
     if _is_stamped(body):
         return body
-    message = json.loads(body)
+    try:
+        message = json.loads(body)
+    except ValueError:  # a disk gave something else back: whoever reads it is told
+        return body
     stamp = from_micros(stored_at(entry_id)).isoformat().replace("+00:00", "Z")
     if message["kind"] == "response":
         message.setdefault("timestamp", stamp)

@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 
 from mythline import open_store
+from mythline.errors import UnreadableMessages
 from mythline.testing.samples import saved, turn, turns
 
 
@@ -258,7 +259,14 @@ async def test_a_message_that_the_disk_gave_back_otherwise(root, body):
     async with open_store(root) as store:
         items = await store.sessions("agent").transcript("one")
         assert [item.role for item in items] == ["user", "assistant", "user", "unreadable"]
-        assert b"damaged" in b"".join(await store.sessions("agent").export("one", "markdown"))
+        sessions = store.sessions("agent")
+        assert b"damaged" in b"".join(await sessions.export("one", "markdown"))
+        for read in (sessions.load, sessions.history, sessions.load_entries, sessions.fork):
+            with pytest.raises(UnreadableMessages):
+                await read("one")
+        whole = await sessions.load("one", skip_unreadable=True)
+        assert whole is not None
+        assert len(whole.messages) == 3
     found = await findings(root)
     assert {"unreadable", "view"} <= {finding.kind for finding in found}
     assert "view" in {finding.kind for finding in await findings(root, fix=True)}
