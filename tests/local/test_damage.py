@@ -28,6 +28,7 @@ HISTORIES = {
         f" AND line = (SELECT follows >> 20 FROM lines WHERE line = {LAST})"
     ),
     "a line that follows nothing": f"UPDATE lines SET follows = 0 WHERE line = {LAST}",
+    "a line that begins before the first": f"UPDATE lines SET base = -1 WHERE line = {LAST}",
     "a line that isn't there": f"DELETE FROM lines WHERE line = {LAST}",
     "a message that isn't there": f"DELETE FROM entries WHERE n = {LAST} << 20",
     "no last message": (

@@ -44,7 +44,7 @@ def segments(connection: Connection, head: int) -> Iterator[Segment]:
     while head:
         line = head >> SHIFT
         row = connection.execute(SQL["line"], (line,)).fetchone()
-        if row is None or (row["follows"] == 0) != (row["base"] == 0):
+        if row is None or row["base"] < 0 or (row["follows"] == 0) != (row["base"] == 0):
             raise damage.of_history()
         segment = Segment(line << SHIFT, head, row["base"], row["follows"])
         if end not in (None, segment.end):
