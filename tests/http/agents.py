@@ -61,6 +61,12 @@ def serving(place: Any, agent: Any, **options: Any) -> FastAPI:
     return create_app(place, agents={"bot": agent}, **options)
 
 
+async def halves(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+    """A model that streams half of a surrogate pair, as some servers of models do."""
+    for word in ("one \ud83d", "two"):
+        yield word
+
+
 CALLS = ("approve", "outside")
 
 

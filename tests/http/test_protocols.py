@@ -18,7 +18,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from mythline import SessionMemory, open_store, session_router
 from mythline.local import LocalStore
 from tests.agents.support import Echo, brief, reached
-from tests.http.agents import BOT, an_asking_agent, asking, events, said, serving
+from tests.http.agents import BOT, an_asking_agent, asking, events, halves, said, serving
 from tests.http.support import JSON, Client
 
 SESSION = f"{BOT}/sessions/s"
@@ -211,6 +211,15 @@ def test_a_tool_that_returns_nothing_says_so_on_the_way(place: Path, echo: Echo)
         (output,) = [event for event in found.all if event["type"] == "tool-output-available"]
         assert output["output"] is None
         assert output["toolCallId"]
+
+
+@both
+def test_half_a_character_does_not_end_a_stream(place: Path, front: Protocol):
+    with Client(serving(place, Agent(FunctionModel(stream_function=halves)))) as client:
+        found = send(client, front, front.user("u1", "go"))
+        assert found.text == "one \ufffdtwo"
+        assert stored_ids(client) == found.entry_ids
+        assert said(client, "s") == [("user", "go"), ("assistant", "one \ufffdtwo")]
 
 
 def test_a_call_to_be_run_elsewhere_is_not_shown_as_one_to_approve(place: Path):

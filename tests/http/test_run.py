@@ -21,7 +21,17 @@ from mythline import SessionMemory, SessionSearch, open_store, session_router
 from mythline.errors import InvalidId, InvalidInput
 from mythline.local import LocalStore
 from tests.agents.support import Echo, reached
-from tests.http.agents import BOT, STREAM, an_asking_agent, asking, events, named, said, serving
+from tests.http.agents import (
+    BOT,
+    STREAM,
+    an_asking_agent,
+    asking,
+    events,
+    halves,
+    named,
+    said,
+    serving,
+)
 from tests.http.support import JSON, Client
 
 
@@ -116,6 +126,34 @@ class Answer(BaseModel):
 def test_an_output_that_is_no_text_is_json(place: Path, way: Way):
     with Client(serving(place, Agent(TestModel(), output_type=Answer))) as client:
         assert way(client, {"message": "go"})["response"] == {"a": 0}
+
+
+@ways
+@pytest.mark.parametrize(
+    ("output", "response"),
+    [
+        (b"\xff\x00", "_wA="),
+        ({"kept": b"\xff"}, {"kept": "_w=="}),
+        ("half \ud83d", "half \ufffd"),
+        ({"x": float("nan")}, {"x": None}),
+    ],
+)
+def test_an_output_that_json_does_not_have_is_answered_as_it_is_stored(
+    place: Path, way: Way, output: Any, response: Any
+):
+    def answer(n: int) -> Any:
+        return output
+
+    with Client(serving(place, Agent(TestModel(), output_type=answer))) as client:
+        assert way(client, {"message": "go"})["response"] == response
+
+
+def test_half_a_character_does_not_end_a_stream(place: Path):
+    with Client(serving(place, Agent(FunctionModel(stream_function=halves)))) as client:
+        found = streamed(client, {"message": "go", "session_id": "s"})
+        assert [d["delta"] for d in named(found, "delta")] == ["one \ufffd", "two"]
+        assert named(found, "done")[0]["response"] == "one \ufffdtwo"
+        assert said(client, "s") == [("user", "go"), ("assistant", "one \ufffdtwo")]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ first. System prompts are the server's, and not shown.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final, Literal
 
 from ag_ui.core import AssistantMessage, UserMessage
+from pydantic import BaseModel
 from pydantic_ai.conversation_store import ConversationEntry
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolReturnPart
 from pydantic_ai.tools import DeferredToolRequests
@@ -19,6 +19,7 @@ from pydantic_ai.ui.ag_ui import AGUIAdapter
 from pydantic_ai.ui.vercel_ai import VercelAIAdapter
 from pydantic_ai.ui.vercel_ai.response_types import BaseChunk
 
+from ..messages import dump_plain
 from ..models import HistoryPage
 from ..sessions import AgentSessions
 
@@ -103,7 +104,16 @@ def vercel_event(event: BaseChunk) -> str | None:
     if name is None or getattr(event, name) is not None:
         return None
     chunk = event.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return f"data: {json.dumps({**chunk, name: None}, ensure_ascii=False)}\n\n"
+    return _line({**chunk, name: None})
+
+
+def event_line(event: BaseModel) -> str:
+    """An event of either protocol, with U+FFFD for each half of a surrogate pair in it."""
+    return _line(event.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def _line(event: dict[str, Any]) -> str:
+    return f"data: {dump_plain(event).decode()}\n\n"
 
 
 def _closing(messages: Sequence[ModelMessage], waits: DeferredToolRequests | None) -> ModelRequest:

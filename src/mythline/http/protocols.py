@@ -10,7 +10,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from ag_ui.core import AssistantMessage, ReasoningMessage, ToolMessage, UserMessage
 from fastapi import APIRouter, Depends, Request
@@ -23,6 +23,7 @@ from pydantic_ai.ui import NativeEvent, UIAdapter
 from pydantic_ai.ui.ag_ui import AGUIAdapter
 from pydantic_ai.ui.vercel_ai import VercelAIAdapter
 from pydantic_ai.ui.vercel_ai.request_types import RegenerateMessage, TextUIPart, UIMessage
+from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -32,7 +33,7 @@ from ..agents.turns import Start
 from ..errors import InvalidInput
 from ..sessions import AgentSessions
 from . import bodies, schemas
-from .frontend import vercel_event
+from .frontend import event_line, vercel_event
 from .parameters import Agent, Deps, RunsHere, SessionId, Sessions
 from .problems import problems
 from .route import ProblemRoute, close_paths
@@ -81,7 +82,10 @@ class _Exchange(ABC):
 
     def encoded(self, event: Any) -> str:
         """An event as it is sent."""
-        return self._form.encode_event(event)
+        try:
+            return self._form.encode_event(event)
+        except PydanticSerializationError:  # half of a surrogate pair, as models stream them
+            return event_line(event)
 
     # The run
 
@@ -112,14 +116,16 @@ class _Exchange(ABC):
                 adapter.conversation_store = store
                 adapter.conversation_scope = self._sessions.owner
                 self._check(store.waits_on)
-                async for event in adapter.run_stream_native(
+                run = adapter.run_stream_native(
                     conversation_id=self._session_id,
                     deps=self._deps,
                     capabilities=[memory],
                     infer_name=False,
-                ):
-                    has_begun = True
-                    yield event
+                )
+                async with aclosing(cast("AsyncGenerator[NativeEvent]", run)):  # and stored
+                    async for event in run:
+                        has_begun = True
+                        yield event
         except (Exception, asyncio.CancelledError) as error:
             if has_begun and isinstance(error, RunCancelled):
                 raise  # the protocol has a word for it

@@ -33,6 +33,7 @@ from .. import ids
 from ..agents.named import AnyAgent, memory_for
 from ..agents.turns import SavedTurn
 from ..errors import InvalidInput, MythlineError
+from ..messages import dump_plain
 from ..sessions import AgentSessions
 from . import bodies, schemas
 from .parameters import Agent, Deps, RunsHere, Sessions
@@ -158,7 +159,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 )
 async def run_agent(
     request: Request, body: RunBody, sessions: Sessions, agent: Agent, deps: Deps, runs: RunsHere
-) -> Response | RunAnswer:
+) -> Response:
     """Run the agent in a session, which is made if it isn't there, and keep the turn.
 
     With `Accept: text/event-stream` the answer is streamed. A client that leaves does not stop
@@ -171,7 +172,8 @@ async def run_agent(
     )
     turn = _Turn(agent, sessions, session_id, body, deps)
     if not _wants_stream(request):
-        return await runs.whole(turn.whole())
+        answer = await runs.whole(turn.whole())
+        return Response(_json(answer.model_dump(mode="json")), media_type="application/json")
     stream = Stream(runs, lambda has_begun: turn.pieces(request, has_begun))
     return RunResponse(stream, await stream.begin())
 
@@ -295,11 +297,20 @@ class _Turn:
 
 
 def _event(name: str, data: Any) -> str:
-    return format_sse_event(event=name, data_str=json.dumps(data, ensure_ascii=False)).decode()
+    return format_sse_event(event=name, data_str=_json(data)).decode()
+
+
+def _json(data: Any) -> str:
+    return dump_plain(data).decode()
 
 
 def _plain(output: Any) -> Any:
-    return output if isinstance(output, str) else to_jsonable_python(output, fallback=str)
+    if isinstance(output, str):
+        return output
+    try:
+        return to_jsonable_python(output, fallback=str)
+    except ValueError:  # there are bytes in it that are no text
+        return to_jsonable_python(output, fallback=str, bytes_mode="base64")
 
 
 def _waiting(requests: DeferredToolRequests) -> WaitingCalls:
