@@ -16,6 +16,7 @@ from pydantic_ai.messages import (
     ModelRequest,
     ModelResponse,
     SystemPromptPart,
+    TextPart,
     ToolCallPart,
     ToolReturnPart,
     UserPromptPart,
@@ -302,16 +303,20 @@ async def test_a_tool_that_had_returned_keeps_its_return(scene: Scene):
 
 
 @async_ways
+@pytest.mark.parametrize("text", ["", "One moment."])
 async def test_a_tool_that_had_returned_when_the_run_was_cancelled_keeps_its_return(
-    scene: Scene, way: Any
+    scene: Scene, way: Any, text: str
 ):
     names = ("quick", "look")
 
     async def two(messages: list[Any], info: Any) -> ModelResponse:
-        return ModelResponse([ToolCallPart(name, {}, tool_call_id=name) for name in names])
+        calls = [ToolCallPart(name, {}, tool_call_id=name) for name in names]
+        return ModelResponse([TextPart(text), *calls] if text else calls)
 
     async def stream(messages: list[Any], info: Any) -> AsyncIterator[Any]:
-        yield {at: DeltaToolCall(name, "{}", tool_call_id=name) for at, name in enumerate(names)}
+        if text:  # which `run_stream` takes for the output before the calls come
+            yield text
+        yield {at: DeltaToolCall(name, "{}", tool_call_id=name) for at, name in enumerate(names, 1)}
 
     waits, returned = asyncio.Event(), asyncio.Event()
 

@@ -127,12 +127,25 @@ class Recorder:
         if isinstance(last, ModelRequest) and any(map(_is_for_one_request, last.parts)):
             kept = [part for part in last.parts if not _is_for_one_request(part)]
             self.new[-1] = dataclasses.replace(last, parts=kept)
-        elif isinstance(last, ModelResponse) and last.state == "complete" and last.tool_calls:
+        elif isinstance(last, ModelResponse) and last.tool_calls and self._is_whole(last):
             if self.streamed_output:
                 self.new.append(self._answers(last))
             elif not ended:
                 self._close(last)
         return self.new
+
+    def _is_whole(self, response: ModelResponse) -> bool:
+        """Whether a response came to its end.
+
+        One of `run_stream` that is cancelled while its tools run is marked as cut off, though tools
+        run only when all of it is there.
+        """
+        if response.state == "interrupted" and any(
+            call.tool_call_id in self.returns for call in response.tool_calls
+        ):
+            self.new[-1] = dataclasses.replace(response, state="complete")
+            return True
+        return response.state == "complete"
 
     def _close(self, response: ModelResponse) -> None:
         """Say that the calls of the last response will not be answered, but those that were.
