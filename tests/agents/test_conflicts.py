@@ -326,6 +326,18 @@ async def test_a_failed_run_lets_go(room: Room, echo: Echo):
         await agent.run("two", conversation_id=SESSION)
 
 
+async def test_a_run_that_is_cancelled_at_whatever_step_lets_go(room: Room, echo: Echo):
+    agent = room.agent(echo.model, memory=room.memory(exclusive=True))
+    for steps in range(40):
+        going = asyncio.ensure_future(agent.run("one", conversation_id=SESSION))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        going.cancel()
+        await asyncio.wait({going})
+        async with asyncio.timeout(20):
+            await agent.run("two", conversation_id=SESSION)
+
+
 async def test_a_run_inside_one_that_holds_its_session_is_refused(room: Room, echo: Echo):
     agent = room.agent(echo.model, memory=room.memory(exclusive=True))
 

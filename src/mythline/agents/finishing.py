@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -37,6 +38,38 @@ async def settled(work: Coroutine[Any, Any, T]) -> T:
         finally:
             del cancelled
     return task.result()
+
+
+def drivers() -> list[asyncio.Task[Any]]:
+    """The tasks one of which drives the run that is prepared here: this one, or who began it.
+
+    Where there are several capabilities, Pydantic AI asks them in a task group of anyio's.
+    """
+    here, parent = asyncio.current_task(), anyio.get_current_task().parent_id
+    return [task for task in asyncio.all_tasks() if task is here or id(task) == parent]
+
+
+@contextlib.contextmanager
+def ending_with(tasks: Iterable[asyncio.Task[Any]], still: Callable[[], bool]) -> Generator[None]:
+    """Cancel this task if one of `tasks` fails or is cancelled, as long as `still` is true.
+
+    A run whose task is cancelled just before its first node is forgotten by Pydantic AI: nothing
+    would ever end the wait for it, nor free the session that it holds.
+    """
+    waits = asyncio.current_task()
+
+    def end(done: asyncio.Task[Any]) -> None:
+        if waits is not None and still() and (done.cancelled() or done.exception() is not None):
+            waits.cancel()
+
+    watched = [task for task in tasks if task is not waits]
+    for task in watched:
+        task.add_done_callback(end)
+    try:
+        yield
+    finally:
+        for task in watched:
+            task.remove_done_callback(end)
 
 
 def later(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:

@@ -53,7 +53,7 @@ from .. import ids
 from ..errors import InvalidInput
 from ..sessions import AgentSessions
 from ..store import SessionKey, Store
-from .finishing import later, settled
+from .finishing import drivers, ending_with, later, settled
 from .given import beyond
 from .locks import alone
 from .recorder import Recorder
@@ -139,6 +139,8 @@ class SessionMemory(AbstractCapability[Any]):
         self._given: Start | None = None
         self._start = Start(None)  # of a run's own copy, as the next
         self._recorder = Recorder()
+        self._drivers: list[asyncio.Task[Any]] = []
+        self._has_begun = False
 
     def go_on_from(self, start: Start) -> None:
         """Let the next run go on from a session that was read, with messages that begin with it.
@@ -173,7 +175,10 @@ class SessionMemory(AbstractCapability[Any]):
 
     async def for_run(self, ctx: RunContext[Any]) -> SessionMemory:
         """A copy, for what is known of one run."""
-        return copy.copy(self)
+        own = copy.copy(self)
+        if self.exclusive:
+            own._drivers = drivers()
+        return own
 
     # A run
 
@@ -205,7 +210,8 @@ class SessionMemory(AbstractCapability[Any]):
                 return self._keep(sessions, session_id, ctx, ctx.usage - before, result)
 
             try:
-                result = await handler()
+                with ending_with(self._drivers, lambda: not self._has_begun):
+                    result = await handler()
             except GeneratorExit:  # nothing can be awaited: the run's task was thrown away
                 later(loop, keep(None))
                 raise
@@ -310,6 +316,7 @@ class SessionMemory(AbstractCapability[Any]):
                 notice only when the calls are no longer waiting.
             UserError: If the session waits for answers and none are given.
         """
+        self._has_begun = True
         recorder = self._recorder
         if isinstance(node, UserPromptNode):
             self._check_waiting(ctx, node)
