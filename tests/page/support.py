@@ -43,6 +43,9 @@ async def stream(messages, info):
         yield {0: call}
         return
     yield {0: DeltaThinkingPart(content="Let me see.")}
+    if text.startswith("much"):
+        for number in range(3000):
+            yield f"{number} "
     yield f"You said **{text}**"
     if text.startswith("fail"):
         raise RuntimeError("a secret reason")

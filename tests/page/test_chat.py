@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.page.conftest import Look
+from tests.page.material import prompt, reply
 from tests.page.support import expect
 from tests.page.test_doing import until
 
@@ -169,6 +170,59 @@ def test_what_is_asked_for_twice_in_a_row_is_done_once(page: Any, look: Look, ap
     page.wait_for_url(re.compile("session="))
     answered(page, "You said new to me.")
     assert len(api.get("agents/companion/sessions").json()) == len(begun) + 1
+
+
+def test_a_long_answer_is_laid_out_as_often_as_it_is_seen(page: Any):
+    page.evaluate(
+        """() => {
+          const place = Object.getOwnPropertyDescriptor(Element.prototype, "scrollTop");
+          globalThis.scrolls = 0;
+          Object.defineProperty(document.querySelector(".transcript"), "scrollTop", {
+            get() { return place.get.call(this); },
+            set(value) { globalThis.scrolls += 1; place.set.call(this, value); },
+          });
+        }"""
+    )
+    say(page, "much")
+    answered(page, "You said much")
+    assert page.evaluate("scrolls") < 1500  # of 3,000 pieces that came
+
+
+def test_who_writes_goes_on_writing_when_the_session_goes_another_way(page: Any, api: httpx.Client):
+    made = [turn for n in range(12) for turn in (prompt(f"Prompt {n}"), reply("Much. " * 200))]
+    assert (
+        api.post("agents/companion/sessions/create", json={"session_id": "ways"}).status_code == 201
+    )
+    path = "agents/companion/sessions/ways"
+    stored = api.post(f"{path}/messages", json={"messages": made})
+    assert stored.status_code == 201
+    page.goto(page.url + "&session=ways")
+    page.locator(".item.user", has_text="Prompt 11").wait_for()
+    field = page.get_by_label("Message", exact=True)
+    field.fill("I was ")
+    page.locator(".transcript").evaluate("element => (element.scrollTop -= 1500)")
+    page.get_by_role("button", name="To the end").wait_for()
+    assert api.post(f"{path}/branch", json={"entry_id": stored.json()["entry_ids"][-3]}).is_success
+    page.get_by_role("button", name="1 branch", exact=True).wait_for()
+    expect(page.locator(".item.user", has_text="Prompt 11")).to_have_count(0)
+    page.keyboard.type("here")
+    expect(field).to_have_value("I was here")
+
+
+def test_nothing_is_said_in_a_session_that_was_deleted(page: Any, look: Look, api: httpx.Client):
+    look.expected = ("404",)
+    say(page, "hello")
+    answered(page, "You said hello")
+    session = re.findall("session=([^&#]+)", page.url)[0]
+    assert api.delete(f"agents/companion/sessions/{session}").status_code == 200
+    page.get_by_text("This session was deleted.", exact=True).wait_for()
+    assert page.title() == "hello · Mythline"
+    say(page, "are you there?")
+    page.get_by_text("Restore it to go on.").wait_for()
+    assert api.get(f"agents/companion/sessions/{session}/exists").json() == {"exists": False}
+    page.get_by_role("button", name="Restore it").click()
+    page.get_by_text("This session was deleted.", exact=True).wait_for(state="detached")
+    expect(page.get_by_label("Message", exact=True)).to_have_value("are you there?")
 
 
 def test_what_is_written_but_not_sent_outlives_a_reload(page: Any):

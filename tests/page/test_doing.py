@@ -263,6 +263,15 @@ def test_a_fork_goes_its_own_way(look: Look, api: httpx.Client, session: str):
     page.locator(".item").nth(3).wait_for()
 
 
+def test_a_long_title_is_cut_between_characters(look: Look, api: httpx.Client, session: str):
+    title = f"a{'🐉' * 150}"
+    assert api.patch(f"{PATH}/{session}", json={"title": title}).status_code == 200
+    page = opened(look, session)
+    page.keyboard.press("f")
+    page.get_by_text("This is the fork.").wait_for()
+    expect(page.locator("h1")).to_have_text(f"{title} (fork)")
+
+
 def test_going_back_leaves_a_branch_that_one_can_switch_to(
     look: Look, api: httpx.Client, session: str
 ):

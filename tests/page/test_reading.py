@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.page.conftest import Look
-from tests.page.material import AGENT, MANY, call, prompt, reply
+from tests.page.material import AGENT, MANY, call, prompt, reply, returned
 from tests.page.support import PATIENCE, expect
 
 HOME = f"?agent={AGENT}"
@@ -123,6 +123,39 @@ def test_a_session_shows_all_that_was_said(look: Look):
     image = page.locator(".picture img")
     image.scroll_into_view_if_needed()
     assert width_when_loaded(page.locator(".picture img")) == 320
+
+
+def test_calls_with_the_same_id_have_each_its_own_result(
+    look: Look, api: httpx.Client, session: str
+):
+    turns = [
+        [
+            prompt(f"Where is {n}?"),
+            reply(call("look", {"at": n}, "again")),
+            returned("look", f"{n} it is", "again"),
+        ]
+        for n in ("one", "two")
+    ]
+    messages = [message for turn in turns for message in turn]
+    assert api.post(f"{PATH}/{session}/messages", json={"messages": messages}).status_code == 201
+    calls = look.open(at(session)).locator("details.tool-call")
+    expect(calls.nth(1)).to_contain_text("two it is")
+    expect(calls.nth(0)).to_contain_text("one it is")
+
+
+def test_what_a_call_returned_is_shown_once_whatever_happens_then(
+    look: Look, api: httpx.Client, session: str
+):
+    calls = reply(call("look", {"at": 1}, "first"), call("look", {"at": 2}, "second"))
+    messages = [prompt("Look."), calls, returned("look", "It is there.", "first")]
+    assert api.post(f"{PATH}/{session}/messages", json={"messages": messages}).status_code == 201
+    page = look.open(at(session))
+    page.locator("details.tool-call").first.wait_for()
+    more = [returned("look", "It isn't.", "second"), reply("The one, then.")]
+    assert api.post(f"{PATH}/{session}/messages", json={"messages": more}).status_code == 201
+    page.locator(".item.assistant", has_text="The one, then.").wait_for()
+    expect(page.locator(".returned")).to_have_count(2)
+    expect(page.locator(".items > .returned")).to_have_count(0)
 
 
 def test_a_picture_of_another_host_is_loaded_when_it_is_asked_for(look: Look):
@@ -278,6 +311,59 @@ def test_what_happens_elsewhere_appears(look: Look, api: httpx.Client, session: 
     page.get_by_text("This session was deleted.").wait_for()
     page.get_by_role("button", name="Restore it").click()
     rows(page).get_by_text("Renamed there").wait_for()
+
+
+def test_what_happens_before_a_tab_listens_is_not_missed(
+    look: Look, api: httpx.Client, session: str
+):
+    """As it begins late, and as it goes on for another tab that is closed."""
+
+    def say(text: str) -> None:
+        turn = {"messages": [prompt("More?"), reply(text)]}
+        assert api.post(f"{PATH}/{session}/messages", json=turn).status_code == 201
+
+    held: list[Any] = []
+    first = look.page
+    first.route("**/api/events*", lambda route: held.append(route))
+    look.open(at(session), first)
+    first.locator(".item.assistant").wait_for()
+    say("Said early.")
+    held.pop().continue_()
+    first.locator(".item.assistant", has_text="Said early.").wait_for()
+
+    def say_between(route: Any) -> None:
+        say("Said between.")
+        route.continue_()
+
+    second = look.tab()
+    second.route("**/api/events*", say_between)
+    look.open(at(session), second)
+    second.locator(".item.assistant", has_text="Said early.").wait_for()
+    first.close()  # which listened for both
+    second.locator(".item.assistant", has_text="Said between.").wait_for()
+
+
+def test_what_could_not_be_looked_at_is_looked_at_again(
+    look: Look, api: httpx.Client, session: str
+):
+    look.expected = ("503",)
+    page = look.open(at(session))
+    page.locator(".item.assistant").wait_for()
+    refused: list[str] = []
+
+    def refuse(route: Any) -> None:
+        """The first time that the list asks, and that the session does."""
+        if len(refused) == 2:
+            route.continue_()
+            return
+        refused.append(route.request.url)
+        route.fulfill(status=503, content_type="application/problem+json", body="{}")
+
+    page.route(f"**/{session}/info", refuse)
+    more = [prompt("More?"), reply("Said meanwhile.")]
+    assert api.post(f"{PATH}/{session}/messages", json={"messages": more}).status_code == 201
+    page.locator(".item.assistant", has_text="Said meanwhile.").wait_for()
+    rows(page).get_by_text("Said meanwhile.").wait_for()
 
 
 @pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])

@@ -15,6 +15,8 @@ import { openTheme } from "./ui/theme.js";
 import { tellError, undoLast } from "./ui/toast.js";
 
 const AGENT = "mythline-agent";
+/** How many milliseconds sessions are asked for later, so that they need not be asked for twice. */
+const PATIENCE = 200;
 const app = byId("app");
 const sidebar = new Sidebar(byId("sidebar"), { importFiles: pickFiles, openHelp, openTheme });
 const view = new SessionView(byId("main"), {
@@ -64,11 +66,15 @@ async function lookAtAgents() {
 async function start() {
   /** @type {unknown} */
   let wrong = null;
+  let hasLooked = false;
+  const heard = listen((isLive) => sidebar.isLive(isLive), () => hasLooked);
   try {
     sidebar.know(await ask("api/agents"));
   } catch (error) {
     wrong = error;
   }
+  await Promise.race([heard, new Promise((resolve) => setTimeout(resolve, PATIENCE))]);
+  hasLooked = true;
   const { agents } = sidebar;
   if (!here().agent && agents.length) {
     const last = agents.find((agent) => agent.agent_id === remembered());
@@ -86,7 +92,6 @@ async function start() {
   startFind();
   startStorage();
   startDrops();
-  listen((isLive) => sidebar.isLive(isLive));
   const later = calm(1000, () => void lookAtAgents());
   onEvent((event) => {
     const isNew = !sidebar.agents.some((agent) => agent.agent_id === event.agent_id);

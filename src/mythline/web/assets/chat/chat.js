@@ -22,6 +22,7 @@ import { Pending } from "./pending.js";
  * @property {() => Info | null} info
  * @property {() => Promise<void>} refresh shows what is stored by now
  * @property {() => Promise<void>} opened waits for the session to be there
+ * @property {() => boolean} isGone whether it was deleted elsewhere
  */
 
 /**
@@ -175,6 +176,10 @@ export class Chat {
   async submit() {
     const text = this.field.value.trim();
     if (!text || this.running || this.isPreparing) return;
+    if (this.options.isGone()) {
+      toast("This session was deleted. Restore it to go on.", { isError: true });
+      return;
+    }
     const { edited } = this;
     let place = here();
     this.isPreparing = true;

@@ -124,6 +124,14 @@ export async function page(path, signal) {
   };
 }
 
+/** Whether it may work in a moment: the server was too busy, or wasn't there. @param {unknown} error */
+export function isPassing(error) {
+  return error instanceof Problem && (error.status === 0 || error.status >= 500);
+}
+
+/** How many milliseconds until something that didn't work is tried again. */
+export const LATER = 2000;
+
 /** What to tell of any error. @param {unknown} error */
 export function told(error) {
   return error instanceof Problem ? error.message : "Something went wrong in the page. Load it again.";

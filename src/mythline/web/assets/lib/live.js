@@ -23,50 +23,70 @@ function tell(event) {
 }
 
 /**
- * Begin to listen.
+ * Begin to listen. What comes back is done once this hears, or can't for now.
  * @param {(isLive: boolean) => void} onState
+ * @param {() => boolean} hasLooked whether what is shown was asked for by now
+ * @returns {Promise<void>}
  */
-export function listen(onState) {
-  if (!navigator.locks || !globalThis.BroadcastChannel) {
-    open(onState, () => {});
-    return;
-  }
-  const name = `mythline-events ${new URL("api/events", document.baseURI).pathname}`;
-  const channel = new BroadcastChannel(name);
-  channel.onmessage = ({ data }) => {
-    if (typeof data === "boolean") onState(data);
-    else tell(data);
-  };
-  void navigator.locks.request(name, () => {
-    open((isLive) => {
-      onState(isLive);
-      channel.postMessage(isLive);
-    }, (event) => channel.postMessage(event));
-    return new Promise(() => {}); // until the tab is closed
+export function listen(onState, hasLooked) {
+  return new Promise((resolve) => {
+    if (!navigator.locks || !globalThis.BroadcastChannel) {
+      open({ onState, hasLooked, pass: () => {}, onTried: resolve });
+      return;
+    }
+    const name = `mythline-events ${new URL("api/events", document.baseURI).pathname}`;
+    const channel = new BroadcastChannel(name);
+    channel.onmessage = ({ data }) => {
+      if (typeof data === "boolean") onState(data);
+      else tell(data);
+    };
+    const lead = () => {
+      open({
+        onState: (isLive) => {
+          onState(isLive);
+          channel.postMessage(isLive);
+        },
+        hasLooked,
+        pass: (event) => channel.postMessage(event),
+        onTried: resolve,
+      });
+      return new Promise(() => {}); // until the tab is closed
+    };
+    void navigator.locks.request(name, { ifAvailable: true }, (lock) => {
+      if (lock) return lead();
+      resolve(); // another tab listens
+      void navigator.locks.request(name, lead);
+    });
   });
 }
 
 /**
- * @param {(isLive: boolean) => void} onState
- * @param {(event: StoreEvent) => void} pass
+ * @typedef {object} How
+ * @property {(isLive: boolean) => void} onState
+ * @property {() => boolean} hasLooked
+ * @property {(event: StoreEvent) => void} pass
+ * @property {() => void} onTried
  */
-function open(onState, pass, wasLost = false) {
+
+/** @param {How} how */
+function open(how) {
   const source = new EventSource("api/events");
   const take = (/** @type {StoreEvent} */ event) => {
     tell(event);
-    pass(event);
+    how.pass(event);
   };
-  source.addEventListener("ready", () => onState(true));
+  source.addEventListener("ready", () => how.onState(true));
   source.onopen = () => {
-    onState(true);
-    if (wasLost) take({ type: "reset", agent_id: null, session_id: null, revision: null });
-    wasLost = false;
+    how.onState(true);
+    how.onTried();
+    // nobody heard what happened between that look and now
+    if (how.hasLooked()) take({ type: "reset", agent_id: null, session_id: null, revision: null });
   };
   source.onerror = () => {
-    wasLost = true;
-    onState(false);
+    how.onState(false);
+    how.onTried();
     if (source.readyState !== EventSource.CLOSED) return; // it comes back by itself
-    setTimeout(() => open(onState, pass, true), 5000);
+    setTimeout(() => open(how), 5000);
   };
   for (const type of TYPES) {
     source.addEventListener(type, (message) => take(JSON.parse(message.data)));

@@ -1,6 +1,8 @@
 // Answers that come bit by bit: server-sent events of an answer to POST, which the browser's
 // EventSource can't send, and lines.
 
+import { Problem } from "./api.js";
+
 /**
  * The events of a stream, each with its name and its data as JSON.
  * @param {Response} response
@@ -12,7 +14,7 @@ export async function* eventsOf(response) {
   let rest = "";
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await next(reader);
       if (done) break;
       const blocks = (rest + value).replace(/\r\n?/g, "\n").split("\n\n");
       rest = blocks.pop() ?? "";
@@ -37,7 +39,7 @@ export async function* linesOf(response) {
   let rest = "";
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await next(reader);
       if (done) break;
       const lines = (rest + value).split("\n");
       rest = lines.pop() ?? "";
@@ -45,6 +47,19 @@ export async function* linesOf(response) {
     }
   } finally {
     await reader.cancel().catch(() => {});
+  }
+}
+
+/**
+ * @param {ReadableStreamDefaultReader<string>} reader
+ * @throws {Problem}
+ */
+async function next(reader) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new Problem(0, "No answer", "The connection broke off before the end. Try again once the server answers.");
   }
 }
 

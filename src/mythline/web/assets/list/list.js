@@ -1,6 +1,6 @@
 // The list of sessions: pages of it as one scrolls, kept up to date.
 
-import { ask, page, Problem, sessionsPath, told, withQuery } from "../lib/api.js";
+import { ask, isPassing, LATER, page, Problem, sessionsPath, told, withQuery } from "../lib/api.js";
 import { calm, fill, h } from "../lib/dom.js";
 import { onEvent } from "../lib/live.js";
 import { address, go, here, NO_FILTER } from "../lib/place.js";
@@ -181,18 +181,26 @@ export class SessionList {
       return;
     }
     const what = this.what;
-    const found = await Promise.all(
-      ids.map((id) => (/^(?:deleted|purged)$/.test(changed.get(id) ?? "") ? null : lookUp(place.agent, id))),
-    );
-    if (what !== this.what || this.isLoading) {
-      for (const [id, type] of changed) this.changed.set(id, type);
-      if (what === this.what) this.refreshSoon();
+    /** @type {(Info | null)[] | null} */
+    let found = null;
+    try {
+      found = await Promise.all(
+        ids.map((id) => (/^(?:deleted|purged)$/.test(changed.get(id) ?? "") ? null : lookUp(place.agent, id))),
+      );
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+    }
+    if (!found || what !== this.what || this.isLoading) {
+      this.changed = new Map([...changed, ...this.changed]); // still to be looked at
+      if (!found) setTimeout(this.refreshSoon, LATER);
+      else if (what === this.what) this.refreshSoon();
       return;
     }
+    const infos = found;
     const before = this.sessions.length;
     let sessions = this.sessions;
     ids.forEach((id, index) => {
-      const info = found[index];
+      const info = infos[index];
       sessions = info
         ? placed(sessions, info, place, !this.next)
         : sessions.filter((session) => session.session_id !== id);

@@ -188,7 +188,7 @@ export async function create(agent) {
  */
 export async function fork(info, entry) {
   await trying(async () => {
-    const title = info.title ? `${info.title.slice(0, 190)} (fork)` : undefined;
+    const title = info.title ? `${[...info.title].slice(0, 190).join("")} (fork)` : undefined;
     const made = await ask(sessionsPath(info.agent_id, info.session_id, "fork"), {
       method: "POST",
       json: { entry_id: entry, title },

@@ -34,6 +34,7 @@ export class Header {
     this.info = info;
     const toList = iconButton("menu", "Sessions", () => this.acts.openSidebar(), { class: "quiet to-list" });
     if (!info) {
+      document.title = "Mythline";
       fill(this.element, toList);
       return;
     }

@@ -157,25 +157,23 @@ function result(item, files) {
  * @param {Set<string>} waiting the calls that wait for an answer
  */
 export function pair(list, waiting) {
-  /** @type {Map<string, HTMLElement>} */
+  /** The last call with an id: some models use one again in later turns. @type {Map<string, HTMLElement>} */
   const calls = new Map();
-  for (const element of list.querySelectorAll("details.tool-call")) {
-    const id = /** @type {HTMLElement} */ (element).dataset.call;
+  for (const element of list.querySelectorAll(":scope > .tool-call, :scope > .returned")) {
+    const { call: id, returns } = /** @type {HTMLElement} */ (element).dataset;
     if (id) calls.set(id, /** @type {HTMLElement} */ (element));
-  }
-  for (const element of list.querySelectorAll(":scope > .returned")) {
-    const { returns } = /** @type {HTMLElement} */ (element).dataset;
     const place = returns ? calls.get(returns)?.querySelector(".result") : null;
     if (place && !place.childElementCount) place.append(element);
   }
-  for (const [id, element] of calls) {
+  for (const element of list.querySelectorAll(":scope > .tool-call")) {
+    const { call: id = "" } = /** @type {HTMLElement} */ (element).dataset;
     const returned = element.querySelector(".result > .returned");
     const outcome = returned instanceof HTMLElement ? (returned.dataset.outcome ?? "") : null;
     const state = element.querySelector("summary .state");
     if (!state) continue;
-    const waits = outcome === null && waiting.has(id);
+    const waits = outcome === null && waiting.has(id) && calls.get(id) === element;
     element.classList.toggle("waits", waits);
-    element.dataset.outcome = outcome ?? (waits ? "waiting" : "none");
+    /** @type {HTMLElement} */ (element).dataset.outcome = outcome ?? (waits ? "waiting" : "none");
     state.textContent = outcome === null ? (waits ? "Waiting for approval" : "No result") : (OUTCOMES[outcome] ?? "");
   }
 }

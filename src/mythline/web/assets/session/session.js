@@ -1,6 +1,6 @@
 // The middle of the page: one session, or what there is to do while none is open.
 
-import { ask, Problem, send, sessionsPath, told } from "../lib/api.js";
+import { ask, isPassing, LATER, Problem, send, sessionsPath, told } from "../lib/api.js";
 import { calm, fill, h, iconButton } from "../lib/dom.js";
 import { onEvent } from "../lib/live.js";
 import { address, go, here, onPlace } from "../lib/place.js";
@@ -36,6 +36,7 @@ export class SessionView {
     this.run = 0;
     this.told = 0; // how often something was known of the session
     this.isGone = false;
+    this.isBehind = false; // the last look at it failed
     this.loading = Promise.resolve();
     this.header = new Header({
       onInfo: (info) => this.know(info),
@@ -53,6 +54,7 @@ export class SessionView {
       info: () => this.info,
       refresh: () => this.refresh(),
       opened: () => this.loading,
+      isGone: () => this.isGone,
     });
     this.notice = h("div", { class: "notices" });
     this.body = h("div", { class: "body" }, this.transcript.element, this.transcript.jump);
@@ -173,7 +175,6 @@ export class SessionView {
   showNone() {
     const place = here();
     this.header.show(null);
-    document.title = "Mythline";
     this.transcript.list.replaceChildren();
     this.transcript.newer.textContent = "";
     this.transcript.jump.hidden = true;
@@ -286,11 +287,20 @@ export class SessionView {
       else await this.transcript.refresh();
       if (run !== this.run) return;
       this.isGone = false;
+      this.isBehind = false;
       this.knowIfNew(info, told);
     } catch (error) {
       if (run !== this.run) return;
+      if (isPassing(error)) {
+        if (!this.isBehind) tellError(error);
+        this.isBehind = true;
+        const older = [...happened].filter((type) => !this.happened.has(type));
+        this.happened = new Set([...older, ...this.happened]); // still to be looked at
+        setTimeout(this.refreshSoon, LATER);
+        return;
+      }
       if (error instanceof Problem && error.status === 404 && !error.message.includes("entry")) this.gone(place);
-      else if (error instanceof Problem && error.status >= 400 && error.status < 500) {
+      else if (error instanceof Problem) {
         await this.transcript.reload().catch(tellError);
       } else tellError(error);
     }

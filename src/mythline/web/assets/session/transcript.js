@@ -41,6 +41,7 @@ export class Transcript {
     this.at = "";
     this.hasBefore = false;
     this.hasAfter = false;
+    this.last = "";
     this.revision = "";
     this.isLoading = false;
     this.run = 0;
@@ -51,6 +52,7 @@ export class Transcript {
     this.element.addEventListener("scroll", () => this.onScroll(), { passive: true });
     new ResizeObserver(() => this.onResize()).observe(this.column);
     this.isAtEnd = true;
+    this.isFollowing = false;
   }
 
   /**
@@ -68,7 +70,7 @@ export class Transcript {
    * Show a session, at its end or at an entry.
    * @param {string} agent
    * @param {string} session
-   * @param {{ at?: string, entry?: string }} where
+   * @param {{ at?: string, entry?: string, isAgain?: boolean }} where `isAgain`: nobody came for the entry
    * @returns {Promise<boolean>} whether the entry is there, or none was asked for
    */
   async load(agent, session, where) {
@@ -85,7 +87,7 @@ export class Transcript {
       this.hasBefore = page.has_before;
       this.hasAfter = page.has_after;
       this.add(page, "end");
-      if (where.entry && isFound) this.reveal(where.entry);
+      if (where.entry && isFound) this.reveal(where.entry, where.isAgain);
       else this.scrollToEnd();
       return isFound;
     } finally {
@@ -130,6 +132,7 @@ export class Transcript {
       this.element.scrollTop = this.element.scrollHeight - height;
     } else {
       this.list.append(...elements);
+      this.last = page.messages.at(-1)?.entry_id ?? this.last;
       this.finish();
     }
   }
@@ -175,10 +178,15 @@ export class Transcript {
     ]);
   }
 
-  /** Bring an entry into sight. @param {string} entry */
-  reveal(entry) {
+  /** Bring an entry into sight. @param {string} entry @param {boolean} [isAgain] whether it was, before */
+  reveal(entry, isAgain = false) {
     const [element] = this.elementsOf(entry);
     if (!element) return false;
+    if (isAgain) {
+      this.isAtEnd = false;
+      element.scrollIntoView({ block: "start" });
+      return true;
+    }
     for (let each = element; each !== this.list; each = /** @type {HTMLElement} */ (each.parentElement)) {
       if (each instanceof HTMLDetailsElement) each.open = true;
     }
@@ -190,9 +198,9 @@ export class Transcript {
     return true;
   }
 
+  /** The last entry that is shown. Its element may not be the last: what tools returned is put to its call. */
   lastEntry() {
-    const last = [...this.list.querySelectorAll("[data-entry]")].at(-1);
-    return last instanceof HTMLElement ? (last.dataset.entry ?? "") : "";
+    return this.firstEntry() && this.last;
   }
 
   firstEntry() {
@@ -221,14 +229,15 @@ export class Transcript {
     if (said) this.said.textContent = "The agent answered.";
   }
 
-  /** Show it anew, where one is. */
+  /** Show it anew, where one is. The focus stays where it is: someone may be writing. */
   async reload() {
+    const isAgain = !this.list.contains(document.activeElement);
     const box = this.element.getBoundingClientRect();
     const seen = [...this.list.querySelectorAll("[data-entry]")].find(
       (each) => each.getBoundingClientRect().bottom > box.top + 8,
     );
     const entry = this.isAtEnd || !(seen instanceof HTMLElement) ? "" : (seen.dataset.entry ?? "");
-    await this.load(this.agent, this.session, { at: this.at, entry });
+    await this.load(this.agent, this.session, { at: this.at, entry, isAgain });
   }
 
   onScroll() {
@@ -283,9 +292,14 @@ export class Transcript {
     this.scrollToEnd();
   }
 
-  /** Something came: stay at the end, if one was there. */
+  /** Something came: stay at the end, if one was there. Once for all that comes before the next frame. */
   follow() {
-    if (this.isAtEnd) this.scrollToEnd();
+    if (this.isFollowing) return;
+    this.isFollowing = true;
+    requestAnimationFrame(() => {
+      this.isFollowing = false;
+      if (this.isAtEnd) this.scrollToEnd();
+    });
   }
 
   scrollToEnd() {
