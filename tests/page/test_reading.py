@@ -343,6 +343,24 @@ def test_what_happens_before_a_tab_listens_is_not_missed(
     second.locator(".item.assistant", has_text="Said between.").wait_for()
 
 
+def test_a_message_that_one_came_for_stays_marked_when_a_tab_listens_late(
+    look: Look, api: httpx.Client
+):
+    messages = api.get(f"{PATH}/rich?include=tools").json()["messages"]
+    wanted = next(message for message in messages if message["role"] == "assistant")
+    held: list[Any] = []
+    page = look.page
+    page.route("**/api/events*", lambda route: held.append(route))
+    look.open(at("rich", f"#{wanted['entry_id']}"))
+    page.locator(".item.target").wait_for()
+    page.locator(".transcript .items").first.evaluate(
+        "list => (list.firstElementChild.id = 'before')"
+    )
+    held.pop().continue_()
+    page.locator("#before").wait_for(state="detached")
+    page.locator(".item.target").wait_for()
+
+
 def test_what_could_not_be_looked_at_is_looked_at_again(
     look: Look, api: httpx.Client, session: str
 ):

@@ -36,6 +36,7 @@ export class SessionView {
     this.run = 0;
     this.told = 0; // how often something was known of the session
     this.isGone = false;
+    this.isLoading = false;
     this.isBehind = false; // the last look at it failed
     this.loading = Promise.resolve();
     this.header = new Header({
@@ -61,7 +62,8 @@ export class SessionView {
     this.main.append(this.header.element, this.notice, this.body, this.chat.element, this.transcript.said);
     /** @type {Set<string>} */
     this.happened = new Set();
-    this.refreshSoon = calm(60, () => void this.refresh());
+    // after a load that is under way: it shows what someone came for, and may be older than the event
+    this.refreshSoon = calm(60, () => (this.isLoading ? this.refreshSoon() : void this.refresh()));
     onEvent((event) => this.onEvent(event));
     onPlace((place, before) => this.onPlace(place, before));
   }
@@ -90,6 +92,7 @@ export class SessionView {
       this.happened.clear(); // to another
     }
     if (!place.session || !place.agent) {
+      this.isLoading = false;
       this.info = null;
       this.showNone();
       return;
@@ -100,6 +103,7 @@ export class SessionView {
       this.transcript.newer.textContent = "";
       this.transcript.older.textContent = "";
     }
+    this.isLoading = true;
     try {
       const path = (/** @type {string} */ what) => sessionsPath(place.agent, place.session, what);
       const [info, branches] = await Promise.all([ask(path("info")), ask(path("branches"))]);
@@ -118,6 +122,8 @@ export class SessionView {
         go({ at: "", entry: "" }, { replace: true });
         toast("That message isn't in this session.", { isError: true });
       } else this.showError(place, error);
+    } finally {
+      if (run === this.run) this.isLoading = false;
     }
   }
 

@@ -237,7 +237,10 @@ export class Transcript {
       (each) => each.getBoundingClientRect().bottom > box.top + 8,
     );
     const entry = this.isAtEnd || !(seen instanceof HTMLElement) ? "" : (seen.dataset.entry ?? "");
+    const target = this.list.querySelector(".target");
     await this.load(this.agent, this.session, { at: this.at, entry, isAgain });
+    if (!(target instanceof HTMLElement) || target.isConnected) return;
+    this.elementsOf(target.dataset.entry ?? "")[0]?.classList.add("target");
   }
 
   onScroll() {
