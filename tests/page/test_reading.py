@@ -232,6 +232,23 @@ def test_long_words_stay_within_a_narrow_screen(look: Look, api: httpx.Client, s
     assert page.locator("details.tool-call .state").bounding_box()["x"] < 390
 
 
+def test_a_session_opens_at_its_end_on_a_small_screen_too(
+    look: Look, api: httpx.Client, session: str
+):
+    look.page.set_viewport_size({"width": 320, "height": 600})
+    tags = [f"{'long ' * 8}{n}" for n in range(6)]
+    assert api.patch(f"{PATH}/{session}", json={"tags": tags}).status_code == 200
+    text = f"{'one long line ' * 40}\n" * 1000
+    turn = [prompt("More?"), reply(text), prompt("Thanks."), reply("The end of it.")]
+    assert api.post(f"{PATH}/{session}/messages", json={"messages": turn}).status_code == 201
+    page = look.open(at(session))
+    page.get_by_label("Remove the tag").nth(5).wait_for()
+    expect(page.get_by_role("main").get_by_text("The end of it.")).to_be_in_viewport()
+    expect(page.get_by_role("button", name="To the end")).to_be_hidden()
+    width = "element => element.scrollWidth - element.clientWidth"
+    assert page.locator(".transcript").evaluate(width) == 0  # lines end where they can be read
+
+
 def test_what_is_not_there_says_what_to_do(look: Look):
     look.expected = ("404",)
     page = look.open(at("never-was"))

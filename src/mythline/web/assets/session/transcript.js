@@ -50,7 +50,9 @@ export class Transcript {
     /** @type {Branch[]} */
     this.branches = [];
     this.element.addEventListener("scroll", () => this.onScroll(), { passive: true });
-    new ResizeObserver(() => this.onResize()).observe(this.column);
+    const sized = new ResizeObserver(() => this.onResize());
+    sized.observe(this.column);
+    sized.observe(this.element);
     this.isAtEnd = true;
     this.isFollowing = false;
   }
@@ -147,7 +149,10 @@ export class Transcript {
   know({ waiting, branches }) {
     this.waiting = waiting;
     this.branches = branches;
+    const stays = this.isAtEnd;
     this.finish();
+    this.isAtEnd = stays; // though the header may have grown meanwhile
+    this.onResize();
   }
 
   drawPartings() {
@@ -252,7 +257,7 @@ export class Transcript {
     else if (this.hasAfter && scrollHeight - scrollTop < 3 * clientHeight) void this.more("end");
   }
 
-  /** Pictures came, or an answer grew: the end stays in sight if it was, and nobody came for a message. */
+  /** Pictures came, an answer grew, or there is less room: the end stays in sight if it was, and nobody came for a message. */
   onResize() {
     if (this.isAtEnd && !this.list.querySelector(".target")) this.scrollToEnd();
   }
