@@ -1,6 +1,6 @@
 """The sessions of one agent in an application of your own, at /api/research/sessions.
 
-$ uvicorn examples.one_agent:app
+$ granian --interface asgi examples.one_agent:app
 $ curl -X POST localhost:8000/api/research/sessions/create
 """
 

@@ -1,6 +1,6 @@
 """Two agents in one application: one store, a router for each.
 
-$ uvicorn examples.two_agents:app
+$ granian --interface asgi examples.two_agents:app
 $ curl localhost:8000/api/research/sessions
 $ curl localhost:8000/api/writing/sessions
 """
