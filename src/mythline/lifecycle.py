@@ -296,7 +296,7 @@ class Lifecycle(Lists):
             raise InvalidInput("Say what to prune: `older_than`, `keep` or `max_bytes`.")
         if (older_than or timedelta()) < timedelta() or min(keep or 0, max_bytes or 0) < 0:
             raise InvalidInput("`older_than`, `keep` and `max_bytes` can't be negative.")
-        before = None if older_than is None else datetime.now(UTC) - older_than
+        before = None if older_than is None else _ago(older_than)
         found = await self._outside(before, keep, max_bytes)
         if not dry_run:
             done: list[SessionInfo] = []
@@ -342,3 +342,9 @@ class Lifecycle(Lists):
             return await self.store.delete(self._key(info.session_id), expected=info.revision)
         except RevisionConflict:
             return False
+
+
+def _ago(age: timedelta) -> datetime:
+    """The time `age` ago, or the first that there is."""
+    now = datetime.now(UTC)
+    return now - min(age, now - datetime.min.replace(tzinfo=UTC))

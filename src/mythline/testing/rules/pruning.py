@@ -44,6 +44,7 @@ class PruningRules(StoreRules):
             ({"keep": 4}, []),
             ({"max_bytes": 0}, ["d", "c", "b", "a"]),
             ({"max_bytes": 1 << 30}, []),
+            ({"older_than": timedelta.max}, []),
             ({"older_than": timedelta(days=100), "keep": 2}, ["d", "c"]),
         ],
     )
