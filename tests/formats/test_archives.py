@@ -1,5 +1,6 @@
 """Archives come back identical, and nothing planted in one has an effect."""
 
+import copy
 import gc
 import io
 import json
@@ -430,6 +431,32 @@ def test_data_exports_are_read_from_their_zip():
         list(conversations(io.BytesIO(made("zip", [planted], []))))
     with pytest.raises(InvalidMessages):
         list(conversations(io.BytesIO(b"PK\x03\x04")))
+
+
+def test_a_short_part_of_a_data_export_does_not_make_a_bomb_of_the_others():
+    """The last part has what conversations are left; all together they aren't packed much."""
+    many = json.dumps([*exports.CHATGPT, {"padding": "x" * (65 << 20)}]).encode()
+    last = json.dumps(exports.CLAUDE).encode()
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("conversations-000.json", many, zipfile.ZIP_STORED)
+        archive.writestr("conversations-001.json", last, zipfile.ZIP_DEFLATED)
+    found = list(conversations(data, Limits(ratio=2)))
+    assert [session.title for session in found] == ["Cats", None, "Dogs"]
+
+
+def test_parts_that_lie_over_each_other_are_a_bomb():
+    """Each of them alone may be so large for its size."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("conversations-000.json", b" " * (40 << 20))
+        first = archive.infolist()[0]
+        for number in range(1, 100):
+            info = copy.copy(first)
+            info.filename = info.orig_filename = f"conversations-{number:03}.json"
+            archive.filelist.append(info)
+    with pytest.raises(InvalidMessages, match="times its own size"):
+        list(conversations(data, Limits(ratio=1100)))
 
 
 @given(st.binary(max_size=600))

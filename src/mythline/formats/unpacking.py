@@ -164,8 +164,9 @@ def conversations(file: IO[bytes], limits: Limits | None = None) -> Iterator[Imp
     from .sniffing import read
 
     limits = limits or Limits()
-    total = 0
+    total = packed = 0
     with _told():
+        size = file.seek(0, 2)
         exported = zipfile.ZipFile(file)
         found = [info for info in exported.infolist() if _EXPORT.fullmatch(info.filename)]
         if not found:
@@ -173,9 +174,10 @@ def conversations(file: IO[bytes], limits: Limits | None = None) -> Iterator[Imp
         for info in found:
             _check_kind(info)
             total += info.file_size
+            packed += info.compress_size
             if limits.member is not None and info.file_size > limits.member:
                 raise _too_much(info.filename, limits.member)
-            _check_total(total, info.compress_size, limits)
+            _check_total(total, min(packed, size), limits)  # parts may lie over each other
         for info in found:
             yield from read(exported.read(info))
 
