@@ -1,5 +1,6 @@
 """`mythline export` and `mythline import`."""
 
+import contextlib
 import json
 import os
 import pty
@@ -105,6 +106,31 @@ def test_a_file_that_cannot_be_written_is_one_line(place: str, tmp_path: Path):
     ran = invoke("export", "road-1", "-o", tmp_path / "no" / "out.json", "--store", place)
     assert ran.code == 1
     assert ran.err.count("\n") == 1
+    assert str(tmp_path / "no" / "out.json") in ran.err
+
+
+def test_a_pipe_with_a_name_is_written_to(place: str, tmp_path: Path):
+    """It stays a pipe, and nobody is asked: nothing is lost."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)) as reader:
+        ran = process("export", "road-1", "-o", pipe, "--store", place)
+        assert json.loads(reader.read())
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_stdout_by_its_name_gets_the_session_alone(place: str):
+    ran = process("export", "road-1", "-o", "/dev/stdout", "--store", place)
+    assert ran.json
+
+
+def test_a_link_to_a_file_stays_one(place: str, tmp_path: Path):
+    link, file = tmp_path / "link.json", tmp_path / "file.json"
+    link.symlink_to(file)
+    assert invoke("export", "road-1", "-o", link, "--store", place).code == 0
+    assert link.is_symlink()
+    assert json.loads(file.read_bytes())
 
 
 def test_import_names_sessions_after_files(place: str, tmp_path: Path):
@@ -148,25 +174,30 @@ def test_an_id_that_is_taken(place: str):
     known = invoke("info", "road-1", "--store", place, "--json").json
     assert len(known["branches"]) == 1
     assert again("--on-conflict", "error").code == 1
+    skipped = again("--on-conflict", "skip", "--json")
+    assert (skipped.code, skipped.json[0]["status"]) == (0, "skipped")
+    assert len(invoke("info", "road-1", "--store", place, "--json").json["branches"]) == 1
 
 
 def test_progress_is_for_the_terminal_and_results_for_the_pipe(folder: Path, tmp_path: Path):
     for name in ("one", "two"):
         (tmp_path / f"{name}.json").write_bytes(turn(name, "yes"))
     ours, theirs = pty.openpty()
-    done = subprocess.run(
+    running = subprocess.Popen(
         [*COMMAND, "import", "one.json", "two.json", "--agent", "poet", "--store", folder],
         stdout=subprocess.PIPE,
         stderr=theirs,
         cwd=tmp_path,
         env=environment(),
-        check=True,
-        timeout=60,
     )
     os.close(theirs)
-    shown = os.read(ours, 1 << 16)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while piece := os.read(ours, 1 << 16):  # all along: a terminal holds little unread
+            shown += piece
     os.close(ours)
-    assert done.stdout == b"one\ntwo\n"
+    out, _ = running.communicate(timeout=60)
+    assert (running.returncode, out) == (0, b"one\ntwo\n")
     assert b"Importing" in shown
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterable, Sequence
@@ -14,7 +15,7 @@ import typer
 
 from ..errors import InvalidInput
 from ..formats import EXPORTS, ExportFormat
-from .asking import confirm, progress
+from .asking import confirm, interruptible, progress
 from .options import SessionsArgument, YesOption
 from .output import clean, escaped, note, number, print_json, print_line
 from .place import Place
@@ -110,7 +111,8 @@ async def _export_some(
         )
     else:
         for path in targets:
-            print_line(clean(str(path)))
+            if not _passes_on(path):  # it may be the same that this line goes to
+                print_line(clean(str(path)))
 
 
 async def _pieces(place: Place, info: SessionInfo, form: ExportFormat) -> Iterable[bytes]:
@@ -149,14 +151,29 @@ def _targets(output: str, found: Sequence[SessionInfo], form: ExportFormat) -> l
 
 
 def _check_free(targets: Sequence[Path], *, yes: bool) -> None:
-    if taken := [str(path) for path in targets if path.exists()]:
+    if taken := [str(path) for path in targets if path.exists() and not _passes_on(path)]:
         confirm(f"Write over {', '.join(taken)}?", yes=yes)
+
+
+def _passes_on(path: Path) -> bool:
+    """Whether what is written there goes on to somewhere: a pipe, `/dev/stdout`, `/dev/null`."""
+    mode = path.stat().st_mode if path.exists() else 0
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
 @contextlib.contextmanager
 def _written(path: Path) -> Generator[IO[bytes]]:
-    """A file that is there whole or not at all."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """A file that is there whole or not at all; or what passes on what is written there."""
+    if _passes_on(path):
+        with interruptible(), path.open("wb") as passing:
+            yield passing
+        return
+    target = Path(os.path.realpath(path))  # a link stays one
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        error.filename = str(path)  # what was asked for, not the file beside it
+        raise
     beside = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -164,7 +181,7 @@ def _written(path: Path) -> Generator[IO[bytes]]:
         umask = os.umask(0)
         os.umask(umask)
         beside.chmod(0o666 & ~umask)
-        beside.replace(path)
+        beside.replace(target)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -200,7 +217,8 @@ async def _export_all(place: Place, form: Format | None, output: str, *, yes: bo
     if place.as_json:
         print_json({"file": str(path), "sessions": count})
     else:
-        print_line(clean(str(path)))
+        if not _passes_on(path):
+            print_line(clean(str(path)))
         note(f"{number(count, 'session')} exported.")
     _tell_damaged(damaged)
 

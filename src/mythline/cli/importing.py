@@ -139,12 +139,19 @@ async def _imported(
         if session_id is not None:
             from ..models import Imported
 
-            made = await sessions.import_(
-                file.read(),
-                session_id=session_id,
-                on_conflict="error" if on_conflict in (None, "skip") else on_conflict,
-                trusted=trusted,
-            )
+            try:
+                made = await sessions.import_(
+                    file.read(),
+                    session_id=session_id,
+                    on_conflict="error" if on_conflict in (None, "skip") else on_conflict,
+                    trusted=trusted,
+                )
+            except SessionExists:
+                if on_conflict != "skip":
+                    raise
+                there = await sessions.info(session_id)
+                yield Imported(there.agent_id, session_id, "skipped", there.message_count)
+                return
             yield Imported(made.agent_id, made.session_id, "imported", made.message_count)
             return
         found = sessions.import_all(
