@@ -1,5 +1,6 @@
 """Help, exit codes, and errors of one line."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from mythline.cli import VERBS
 
-from .support import COMMAND, Ran, environment, invoke, process
+from .support import COMMAND, Ran, environment, invoke, process, turn
 
 REQUIRED = set(
     "agents list show search create rename tag fork delete restore prune export import doctor "
@@ -132,6 +133,79 @@ def test_a_reader_that_is_gone_is_no_error(folder: Path):
     )
     os.close(write)
     assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+def test_a_reader_that_goes_in_the_middle_is_no_error(folder: Path):
+    """Also with one long piece of JSON, and where Python doesn't buffer, as in containers."""
+    invoke(
+        "import", "--agent", "a", "--session-id", "long", "--store", folder, stdin=turn("x" * 10**6)
+    )
+    for unbuffered in ("1", ""):
+        running = subprocess.Popen(
+            [*COMMAND, "show", "long", "--json", "--store", folder],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment({"PYTHONUNBUFFERED": unbuffered}),
+        )
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.read(1) == b"{"
+        running.stdout.close()
+        assert (running.wait(60), running.stderr.read()) == (141, b"")
+        running.stderr.close()
+
+
+@pytest.mark.parametrize("unbuffered", ["1", ""])
+def test_a_full_disk_is_one_line(unbuffered: str, place: str):
+    for words in (["list"], ["list", "--json"], ["export", "road-1"]):
+        with Path("/dev/full").open("wb") as full:
+            ran = subprocess.run(
+                [*COMMAND, *words, "--store", place],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                env=environment({"PYTHONUNBUFFERED": unbuffered}),
+                check=False,
+                timeout=60,
+            )
+        assert (ran.returncode, ran.stderr) == (1, b"mythline: No space left on device.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "closed", "code"),
+    [
+        ("list", ">&-", 0),
+        ("list", ">&- 2>&-", 0),
+        ("list --bogus", "2>&-", 2),
+        ("import --agent a", "<&-", 1),
+        ("delete road-1", "<&-", 1),
+    ],
+)
+def test_streams_may_be_closed(words: str, closed: str, code: int, place: str):
+    """As those of a program that runs in the background may be."""
+    script = f'exec {sys.executable} -m mythline {words} --store "$0" {closed}'
+    ran = subprocess.run(
+        ["sh", "-c", script, place],
+        capture_output=True,
+        env=environment(),
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == code
+    assert b"Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_json_has_every_character_in_every_encoding(encoding: str, place: str):
+    title = "日本 é 🐉"
+    assert invoke("rename", "road-1", title, "--store", place).code == 0
+    ran = subprocess.run(
+        [*COMMAND, "info", "road-1", "--json", "--store", place],
+        capture_output=True,
+        env=environment({"PYTHONIOENCODING": encoding}),
+        check=True,
+        timeout=60,
+    )
+    assert json.loads(ran.stdout)["title"] == title
 
 
 def test_an_interrupted_command_is_130_and_quiet(place: str):

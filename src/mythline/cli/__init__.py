@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from io import TextIOWrapper
+from io import RawIOBase, TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
 import typer
@@ -100,10 +101,27 @@ def main() -> None:
     Exits with 0; 1 for what wasn't found or was refused; 2 for wrong usage; 130 when
     interrupted; 141 when who reads the output is gone. An error is one line on stderr.
     """
+    _prepare_streams()
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except OSError:  # as was told; what is left would be tried again, and end with 120
+        _leave_stdout()
+    sys.exit(code)
+
+
+def _prepare_streams() -> None:
+    """Make the standard streams such that verbs can count on them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # it was closed when we were started
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - as long as we run
+    out = sys.stdout
+    if isinstance(getattr(out, "buffer", None), RawIOBase):
+        # Unbuffered, half a write passes for a whole one, also if the reader is gone.
+        sys.stdout = os.fdopen(out.fileno(), "w", 1, out.encoding, closefd=False)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal of another encoding
-    sys.exit(_run())
 
 
 def _run() -> int:
@@ -116,13 +134,18 @@ def _run() -> int:
     except _UsageError as error:
         return _fail(_usage(error), 2)
     except (ReaderGone, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_stdout()
         return PIPE_CLOSED
     except OSError as error:
         name = "" if error.filename is None else f" ({error.filename})"
         return _fail(f"{error.strerror or error}{name}.", 1)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+
+
+def _leave_stdout() -> None:
+    """Have what is still to be written to stdout go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: Any) -> str:

@@ -5,6 +5,7 @@ Text of sessions is other people's: what would steer a terminal never gets to on
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -51,8 +52,12 @@ def escaped(document: str) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON, indented, with all that is unsafe escaped."""
-    print_line(escaped(json.dumps(value, ensure_ascii=False, indent=2)))
+    """Print a value as JSON, indented, with all that is unsafe escaped.
+
+    So is all but ASCII where the encoding isn't UTF-8: it might not have the character.
+    """
+    is_utf8 = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
+    print_line(escaped(json.dumps(value, ensure_ascii=not is_utf8, indent=2)))
 
 
 def print_line(text: str = "") -> None:
