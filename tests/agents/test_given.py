@@ -55,11 +55,50 @@ async def test_what_an_earlier_result_has(room: Room, agent: Any):
     ]
 
 
+async def test_a_dynamic_system_prompt_that_has_changed_since(room: Room, echo: Echo):
+    agent = room.agent(echo.model)
+    runs = iter(range(100))
+
+    @agent.system_prompt(dynamic=True)
+    def now() -> str:
+        return f"It is {next(runs)} o'clock."
+
+    result = await agent.run("0", conversation_id=SESSION)
+    for number in range(1, 4):
+        result = await agent.run(f"{number}", message_history=result.all_messages())
+        assert result.conversation_id == SESSION
+    result = await agent.run("4", conversation=result.conversation)
+    prompts = [w for w in await room.brief() if w.startswith("user:")]
+    assert prompts == [f"user:{number}" for number in range(5)]
+
+
 async def test_the_end_of_the_history(room: Room, echo: Echo, agent: Any):
     end = await room.sessions.load(SESSION, limit=2)
     await agent.run("three", conversation=end)
     assert await room.brief() == ONE + TWO + THREE
     assert brief(echo.seen[-1]) == [*TWO, "user:three"]
+
+
+@pytest.mark.parametrize("known", range(1, 5))
+async def test_new_messages_after_the_end_of_the_history(
+    room: Room, echo: Echo, agent: Any, known: int
+):
+    end = (await room.sessions.history(SESSION))[-known:]
+    end += [ModelRequest([UserPromptPart("by hand")]), ModelResponse([TextPart("noted")])]
+    await agent.run("three", conversation_id=SESSION, message_history=end)
+    assert await room.brief() == [*ONE, *TWO, "user:by hand", "text:noted", *THREE]
+    assert brief(echo.seen[-1])[-4:] == [TWO[-1], "user:by hand", "text:noted", "user:three"]
+
+
+async def test_a_stale_history_is_refused_though_its_words_were_said_again(
+    room: Room, echo: Echo, agent: Any
+):
+    stale = (await room.sessions.history(SESSION))[:2]
+    await agent.run("one", conversation_id=SESSION)
+    stale += [ModelRequest([UserPromptPart("by hand")]), ModelResponse([TextPart("noted")])]
+    with pytest.raises(InvalidInput, match="is not what session"):
+        await agent.run("three", conversation_id=SESSION, message_history=stale)
+    assert await room.brief() == [*ONE, *TWO, *ONE]
 
 
 async def test_new_messages_after_the_history_are_stored_with_the_turn(room: Room, agent: Any):
