@@ -24,6 +24,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 from pydantic_ai.usage import UsageLimits
 
+from mythline.agents import SavedTurn
 from mythline.agents.recorder import Recorder
 from mythline.errors import StoreFull
 from tests.agents.support import (
@@ -540,6 +541,22 @@ async def test_an_error_of_a_run_is_not_hidden_by_one_of_keeping_it(
         await scene.agent.run("one", conversation_id=SESSION)
     assert "could not be stored" in raised.value.__notes__[0]
     assert "could not be kept" in caplog.text
+
+
+async def test_a_failed_run_that_is_stored_is_not_called_lost_for_its_on_save(
+    room: Room, echo: Echo, caplog: pytest.LogCaptureFixture
+):
+    def on_save(turn: SavedTurn) -> None:
+        raise LookupError("nobody listens")
+
+    echo.fail = Down()
+    with pytest.raises(Down) as raised:
+        await room.agent(echo.model, memory=room.memory(on_save=on_save)).run(
+            "one", conversation_id=SESSION
+        )
+    assert await room.brief() == ["user:one"]
+    assert raised.value.__notes__ == ["The turn is stored, but `on_save` failed: nobody listens"]
+    assert "could not be kept" not in caplog.text
 
 
 async def test_cancelled_while_a_good_turn_is_stored(scene: Scene):

@@ -141,6 +141,7 @@ class SessionMemory(AbstractCapability[Any]):
         self._recorder = Recorder()
         self._drivers: list[asyncio.Task[Any]] = []
         self._has_begun = False
+        self._is_stored = False
 
     def go_on_from(self, start: Start) -> None:
         """Let the next run go on from a session that was read, with messages that begin with it.
@@ -219,8 +220,12 @@ class SessionMemory(AbstractCapability[Any]):
                 try:
                     await settled(keep(None))
                 except Exception as why:
-                    LOG.error("A failed run could not be kept: %s", session_id, exc_info=why)
-                    error.add_note(f"The turn could not be stored in its session: {why}")
+                    if self._is_stored:
+                        LOG.error("`on_save` failed for a failed run: %s", session_id, exc_info=why)
+                        error.add_note(f"The turn is stored, but `on_save` failed: {why}")
+                    else:
+                        LOG.error("A failed run could not be kept: %s", session_id, exc_info=why)
+                        error.add_note(f"The turn could not be stored in its session: {why}")
                 raise
             await settled(keep(result))
             return result
@@ -288,6 +293,7 @@ class SessionMemory(AbstractCapability[Any]):
         revision, entry_ids, branched = await write(
             sessions, session_id, self._start, turn, self.on_conflict
         )
+        self._is_stored = True
         if self.on_save is None:
             return
         saved = SavedTurn(
