@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Final
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, SystemPromptPart, repair_messages
 
 from .. import messages
+
+_ANY: Final = SystemPromptPart("")
+"""Stands for whatever a dynamic system prompt said, and when."""
 
 
 def beyond(stored: Sequence[ModelMessage], given: Sequence[ModelMessage]) -> int | None:
@@ -52,7 +56,7 @@ def _undated(message: ModelMessage) -> ModelMessage:
     """A message without what its dynamic system prompts said."""
     if not isinstance(message, ModelRequest) or not any(map(_is_dynamic, message.parts)):
         return message
-    parts = [SystemPromptPart("") if _is_dynamic(part) else part for part in message.parts]
+    parts = [_ANY if _is_dynamic(part) else part for part in message.parts]
     return dataclasses.replace(message, parts=parts)
 
 
