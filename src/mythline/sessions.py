@@ -147,6 +147,8 @@ class AgentSessions(Transfers, Lifecycle):
         end = whole if before is None else await self.store.locate(key, before)
         if whole is None or end is None:
             raise EntryNotFound(at if whole is None else before or at)
+        if end.count > whole.count:  # it comes after the history that was asked for
+            raise EntryNotFound(before or at)
         more = 0 if before is None else 1
         found = await self.store.line(
             self.owner, self.agent_id, before or at, limit=None if limit is None else limit + more

@@ -168,3 +168,18 @@ def test_branches_that_cant_be(client: Client, entries: list[str], body: Any):
 def test_a_session_that_isnt_there(client: Client):
     assert client.get(f"{BASE}/none/branches").status_code == 404
     assert client.post(f"{BASE}/none/branch", json={"entry_id": "x"}).status_code == 404
+
+
+# Another history (`at`)
+
+
+def test_a_history_that_ends_before_an_entry_is_not_read_from_there(
+    client: Client, entries: list[str]
+):
+    at = {"at": entries[1]}
+    for after in entries[2:]:
+        answer = client.get(f"{BASE}/x", params=at | {"before": after})
+        assert answer.status_code == 422
+        assert answer.json()["type"] == "urn:mythline:entry-not-found"
+    found = client.get(f"{BASE}/x", params=at | {"before": entries[1]}).json()
+    assert [item["entry_id"] for item in found["messages"]] == [entries[0]]
