@@ -203,6 +203,13 @@ def test_any_bytes_as_a_body(client: Client, data: bytes, kind: str):
         assert response.status_code < 500
 
 
+def test_a_body_that_is_no_json_is_told_so(client: Client):
+    found = client.post(f"{BASE}/create", content=b'{"title": x}', headers=JSON)
+    assert found.status_code == 422
+    assert "not JSON" in found.json()["detail"]
+    assert found.json()["errors"][0]["loc"] == ["body", 10]
+
+
 def test_bytes_in_the_path_that_are_no_utf8(idle: Client):
     for path in (b"%ff", b"%c0%ae%c0%ae", b"x%f0%9f"):
         response = idle.get(f"{BASE}/{path.decode()}")

@@ -135,6 +135,8 @@ def _of_validation(error: RequestValidationError) -> Response:
     ]
     named = ", ".join(dict.fromkeys(".".join(map(str, each["loc"])) for each in errors))
     detail = f"The request isn't as it should be: {named}. `errors` says why."
+    if found[0]["type"] == "json_invalid":
+        detail = "The body is not JSON: `errors` says at which character. Send valid JSON."
     return problem(422, detail, kind="InvalidRequest", errors=errors)
 
 
