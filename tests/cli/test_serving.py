@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -150,6 +152,65 @@ def test_nothing_of_a_server_that_is_killed_is_left(tmp_path: Path):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)
         running.wait()
+
+
+def test_a_client_that_sends_no_more_does_not_keep_a_server_from_stopping(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        address = found.getsockname()
+    code = "from mythline.cli import serving, main; serving._STOPPING = 1; main()"
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, "serve", "--store", "store", "--port", str(address[1])],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    patience = time.monotonic() + 30
+    try:
+        while not _is_listening(address):
+            assert running.poll() is None
+            assert time.monotonic() < patience
+            time.sleep(0.05)
+        with socket.create_connection(address) as client:
+            client.sendall(b"POST /api/agents/a/sessions/create HTTP/1.1\r\n")
+            client.sendall(b"Host: localhost\r\nContent-Length: 9\r\n\r\n{")
+            running.send_signal(signal.SIGTERM)
+            _, told = running.communicate(timeout=30)
+    except BaseException:
+        os.killpg(running.pid, signal.SIGKILL)
+        raise
+    assert running.returncode == 0
+    assert "Traceback" not in told
+
+
+def test_a_signal_at_any_moment_of_the_wait_wakes_it_up():
+    """A `threading.Event` is locked in some of them, and would wait for itself for ever."""
+    wakeup = serving.Wakeup()
+    before = signal.signal(signal.SIGALRM, lambda _number, _frame: wakeup.set())
+    try:
+        moment = passed = 1
+        while passed >= moment:  # until there is no such moment any more
+            moment, passed = moment + 1, 0
+
+            def signal_at(frame: FrameType, _event: str, _arg: object, moment: int = moment) -> Any:
+                nonlocal passed
+                frame.f_trace_opcodes = True
+                passed += 1
+                if passed == moment:
+                    signal.raise_signal(signal.SIGALRM)
+                return signal_at
+
+            wakeup.set()
+            traced, _ = sys.gettrace(), sys.settrace(signal_at)
+            try:
+                wakeup.wait()
+                wakeup.clear()
+            finally:
+                sys.settrace(traced)
+        assert moment > 20  # bytecodes
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def _is_listening(address: tuple[str, int]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
@@ -18,7 +19,7 @@ from fastapi import FastAPI
 
 from mythline import open_store, session_router
 from mythline.errors import InvalidCursor, StoreUnavailable
-from mythline.http import create_app, events
+from mythline.http import create_app, events, stopping
 from mythline.http.stopping import until_stopped, when_stopped
 from mythline.models import SessionEvent, from_micros
 from mythline.store import Store
@@ -210,6 +211,33 @@ async def test_signals_are_handed_on_and_given_back():
         signal.signal(signal.SIGTERM, before)
 
 
+async def test_what_begins_after_the_signal_is_stopped_as_long_as_the_application_runs():
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    try:
+        with until_stopped():
+            signal.raise_signal(signal.SIGTERM)
+            with until_stopped() as late:
+                await asyncio.wait_for(late.wait(), LONG)
+        with until_stopped() as another:
+            await asyncio.sleep(0)
+            assert not another.is_set()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def test_a_signal_that_stopped_nothing_is_forgotten(monkeypatch: pytest.MonkeyPatch):
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    try:
+        with until_stopped():
+            signal.raise_signal(signal.SIGTERM)
+            monkeypatch.setattr(stopping, "LATE", 0.0)
+            with until_stopped() as later:
+                await asyncio.sleep(0)
+                assert not later.is_set()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_loop_that_was_closed_too_early_keeps_no_signal_from_the_server():
     async def leave_open() -> Callable[[], None]:
         return when_stopped(lambda: None)
@@ -309,3 +337,27 @@ def test_a_life_as_it_is_told(tmp_path: Path, kind: str):
         assert process.returncode in (0, -signal.SIGTERM)
     for word in ("Traceback", "rror"):
         assert word not in log.read_text()
+
+
+def test_a_stream_that_begins_when_the_server_stops_ends(tmp_path: Path):
+    log = tmp_path / "log"
+    with serving(tmp_path / "store", "granian", log) as (address, process):
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=LONG) as client:
+            client.sendall(b"GET /api/events HTTP/1.1\r\n")  # the server waits for the rest
+            process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            while accepts(port):
+                assert time.monotonic() - began < LONG
+            client.sendall(b"Host: localhost\r\n\r\n")
+            while client.recv(4096):
+                pass
+        process.wait(LONG)
+        assert time.monotonic() - began < events.HEARTBEAT
+    assert "Traceback" not in log.read_text()
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0

@@ -10,8 +10,10 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from ipaddress import ip_address
-from typing import Annotated, Any, Final
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 
@@ -19,8 +21,14 @@ from ..errors import InvalidInput, MythlineError, StoreNotSetUp, StoreUnavailabl
 from .options import JsonOption, StoreOption
 from .output import note, plain, print_json, print_line
 
+if TYPE_CHECKING:
+    import threading
+
 _PATIENCE: Final = 3.0
 """Seconds that a server which is just ending gets to give its port back."""
+_STOPPING: Final = 20
+"""Seconds that open requests get to end by themselves when the server stops. Runs and streams are
+ended at once; what is left then is a client that neither sends nor takes anything."""
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM)
 _SET_PARENT_DEATH_SIGNAL: Final = 1  # `PR_SET_PDEATHSIG` of Linux's prctl
 
@@ -106,14 +114,43 @@ def serve(
         after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS),
         after_in_child=begin,
     )
-    Server(
+    server = Server(
         "mythline.http.app:create_app",
         factory=True,
         interface=Interfaces.ASGI,
         address=host,
         port=port,
+        workers_kill_timeout=_STOPPING,
         log_dictconfig=LOGGING,
-    ).serve()
+    )
+    server.main_loop_interrupt = cast("threading.Event", Wakeup())
+    server.serve()
+
+
+class Wakeup:
+    """What the first process waits on until it is to stop, in place of a `threading.Event`.
+
+    A signal's handler sets it, in the very thread that waits. An event has a lock, and that thread
+    may hold it right then: where the process that serves has just ended, of a signal to both. It
+    would wait for itself for ever. `SimpleQueue.put` may be called at any moment, as Python says.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """Have `wait` return, now or when it is called."""
+        self._calls.put(None)
+
+    def wait(self) -> None:
+        """Return when `set` was called since the last time."""
+        self._calls.get()
+
+    def clear(self) -> None:
+        """Forget calls of `set`."""
+        with suppress(Empty):
+            while True:
+                self._calls.get_nowait()
 
 
 def _check_port(host: str, port: int) -> None:

@@ -24,6 +24,7 @@ from .protocols import chats
 from .route import ProblemRoute
 from .run import run
 from .running import Runs
+from .stopping import until_stopped
 
 MAX_BODY_SIZE: Final = 64 << 20
 
@@ -203,7 +204,8 @@ class _Opener:
         except StoreError as error:  # each request tries again, and answers why not
             LOG.error("%s", error, exc_info=error)
         try:
-            yield
+            with until_stopped():
+                yield
         finally:
             await self._runs.stop()
             self._is_ready = False
