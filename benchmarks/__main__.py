@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import platform
+import shutil
 import sqlite3
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -55,7 +58,12 @@ def _arguments() -> tuple[Options, list[str]]:
     parser.add_argument(
         "--directory", type=Path, default=Path(tempfile.gettempdir()), help="the disk to measure"
     )
+    parser.add_argument(
+        "--sync-ms", type=float, default=0, help="milliseconds that each sync takes longer (strace)"
+    )
     given = parser.parse_args()
+    if given.sync_ms:
+        _begin_anew(parser, given.sync_ms)
     unknown = set(given.parts) - PARTS.keys()
     if unknown:
         parser.error(f"no such part: {' '.join(sorted(unknown))}")
@@ -63,6 +71,19 @@ def _arguments() -> tuple[Options, list[str]]:
     messages = given.messages or (2_000 if given.quick else 10_000)
     options = Options(given.directory, given.quick, sessions, messages)
     return options, given.parts or list(PARTS)
+
+
+def _begin_anew(parser: argparse.ArgumentParser, sync_ms: float) -> None:
+    """Run under strace, which delays what syncs: here, and in the servers that are started."""
+    strace = shutil.which("strace")
+    if strace is None:
+        parser.error("--sync-ms needs strace")
+    calls = "fsync,fdatasync"
+    delay = f"inject={calls}:delay_exit={round(sync_ms * 1000)}"
+    command = [strace, "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", f"trace={calls}"]
+    work = [sys.executable, "-m", __package__ or "", *sys.argv[1:], "--sync-ms", "0"]
+    print(f"Each sync takes {sync_ms:g} ms longer than the disk has it", flush=True)
+    os.execv(strace, [*command, "-e", delay, *work])
 
 
 def _shown(line: Line) -> str:
