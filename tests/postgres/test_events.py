@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,6 +17,7 @@ from mythline.postgres import PostgresStore
 from mythline.postgres import events as following
 from mythline.postgres.statements import SQL
 from mythline.postgres.trash import HOUR
+from tests.postgres.plans import statements
 from tests.postgres.servers import ask
 from tests.postgres.support import eventually, turn
 
@@ -57,6 +59,27 @@ async def test_events_of_another_server_come_within_a_second(stores):
             assert (event.type, event.session_id) == ("appended", "one")
             assert event.revision == saved.revision
     assert sorted(delays)[2] < 1
+
+
+async def test_a_loop_that_ends_after_its_save_leaves_nothing_behind(database, caplog):
+    """As that of `run_sync` in a thread: others are notified of the next change all the same."""
+    async with PostgresStore(database) as store:
+        sessions = store.sessions("agent")
+
+        def save() -> None:
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(sessions.create("one"))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+        await asyncio.to_thread(save)
+        with statements() as asked:
+            await sessions.create("two")
+            await eventually(
+                lambda: any(sql == SQL["notify"] for sql, _ in asked), "others are notified"
+            )
+        gc.collect()
+    assert "Task was destroyed" not in caplog.text
 
 
 async def test_without_notifications_they_come_as_well(database):

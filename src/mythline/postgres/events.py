@@ -48,6 +48,7 @@ class Events:
         self._listens = listens
         self._followers: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
         self._listener: asyncio.Task[None] | None = None
+        self._due: tuple[asyncio.AbstractEventLoop, asyncio.TimerHandle] | None = None
         self._notifier: asyncio.Task[None] | None = None
         self._is_closed = False
 
@@ -59,9 +60,11 @@ class Events:
         """End everyone's following."""
         self._is_closed = True
         self._wake()
-        listener, notifier = self._listener, self._notifier
-        self._listener = self._notifier = None
-        if notifier is not None and await _ended(notifier):
+        listener, notifier, due = self._listener, self._notifier, self._due
+        self._listener = self._notifier = self._due = None
+        if due is not None:
+            due[1].cancel()
+        if due is not None or (notifier is not None and await _ended(notifier)):
             await self._notify()
         if listener is not None:
             await _ended(listener)
@@ -69,14 +72,14 @@ class Events:
     def noted(self) -> None:
         """Something happened here that is committed."""
         self._wake()
-        if self._listens and (self._notifier is None or self._notifier.done()):
+        if self._listens and (self._due is None or not self._due[0].is_running()):
+            # A timer, not a task that sleeps: the loop of a short run may end first.
             loop = asyncio.get_running_loop()
-            self._notifier = loop.create_task(self._notify_soon(), name="mythline-notify")
+            self._due = loop, loop.call_later(TOGETHER, self._begin_to_notify)
 
-    async def _notify_soon(self) -> None:
-        await asyncio.sleep(TOGETHER)
-        self._notifier = None
-        await self._notify()
+    def _begin_to_notify(self) -> None:
+        self._due = None
+        self._notifier = asyncio.create_task(self._notify(), name="mythline-notify")
 
     async def _notify(self) -> None:
         with contextlib.suppress(MythlineError):  # who follows will look all the same
@@ -92,7 +95,7 @@ class Events:
         """An `asyncio.Event` that is set when there may be something new."""
         follower = asyncio.Event()
         loop = self._followers[follower] = asyncio.get_running_loop()
-        if self._listens and (self._listener is None or self._listener.done()):
+        if self._listens and not _goes_on(self._listener):
             self._listener = loop.create_task(self._listen(), name="mythline-events")
         try:
             yield follower
@@ -168,6 +171,11 @@ def _setter(event: asyncio.Event) -> Callable[[Any], None]:
         event.set()
 
     return set_it
+
+
+def _goes_on(task: asyncio.Task[None] | None) -> bool:
+    """Whether a task will do its work: it isn't done, nor left in an event loop that has ended."""
+    return task is not None and not task.done() and task.get_loop().is_running()
 
 
 async def _ended(task: asyncio.Task[None]) -> bool:
