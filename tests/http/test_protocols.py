@@ -231,6 +231,20 @@ def test_a_call_to_be_run_elsewhere_is_not_shown_as_one_to_approve(place: Path):
         assert ["approval" in part for part in answer["parts"]] == [True, False]
 
 
+def test_a_call_that_was_stopped_while_its_arguments_came_does_not_end_a_chat(bot: Client):
+    """`useChat` sends what it has of one, in members that Pydantic AI doesn't read."""
+    first, last = VERCEL.user("u1", "one"), VERCEL.user("u2", "two")
+    send(bot, VERCEL, first)
+    part = {"type": "tool-look", "toolCallId": "c", "state": "input-streaming", "rawInput": "{"}
+    stopped = VERCEL.answer("So far")
+    stopped["parts"].append(part)
+    assert send(bot, VERCEL, first, stopped, last).text == "You said two"
+    for parts in ([part, "toolCallId"], [{**part, "state": "input-available"}], None):
+        body = VERCEL.body(first, {**stopped, "parts": parts}, last)
+        assert bot.post(VERCEL.path, json=body).status_code == 422
+    assert len(said(bot, "s")) == 4
+
+
 def test_an_unknown_format_is_told_those_there_are(bot: Client):
     bot.create("s", f"{BOT}/sessions")
     response = bot.get(f"{SESSION}/messages?format=morse")
@@ -516,6 +530,20 @@ def test_a_new_message_gives_up_what_waits(place: Path, front: Protocol):
         shown = client.get(f"{SESSION}/messages?format={front.format}").json()["messages"]
         send(client, front, *shown, front.user("u2", "never mind"))
         assert client.get(f"{SESSION}/info").json()["deferred_tool_requests"] is None
+
+
+def test_answers_with_the_prompt_again_but_not_the_calls_answer_these_over_ag_ui(place: Path):
+    """From clients that keep only what was said."""
+    prompt = AG_UI.user("u1", "go")
+    with Client(serving(place, an_asking_agent())) as client:
+        asked = send(client, AG_UI, prompt)
+        returned = {"id": "t", "role": "tool", "toolCallId": "outside", "content": "there"}
+        body = {**AG_UI.body(prompt, returned), "resume": _approved(asked)}
+        found = AG_UI.read(client.post(AG_UI.path, json=body))
+        assert (found.text, found.errors) == ("done", [])
+        assert said(client, "s") == [("user", "go"), ("assistant", "done")]
+        assert branches(client) == []
+        assert client.post(AG_UI.path, json=body).status_code == 422  # they are answered
 
 
 def test_an_approval_after_a_restart_over_ag_ui(place: Path):

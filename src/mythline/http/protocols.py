@@ -7,6 +7,7 @@ came until then is stored.
 from __future__ import annotations
 
 import asyncio
+import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
@@ -32,6 +33,7 @@ from ..agents.named import AnyAgent
 from ..agents.turns import Start
 from ..errors import InvalidInput
 from ..sessions import AgentSessions
+from ..store import SessionKey
 from . import bodies, schemas
 from .frontend import event_line, vercel_event
 from .parameters import Agent, Deps, RunsHere, SessionId, Sessions
@@ -61,6 +63,15 @@ class _Exchange(ABC):
 
     # What differs between the protocols
 
+    @classmethod
+    def read(cls, body: bytes) -> Any:
+        """What the client sent.
+
+        Raises:
+            ValidationError: If it isn't as the protocol has it.
+        """
+        return cls.kind.build_run_input(body)
+
     @staticmethod
     @abstractmethod
     def message(identity: str) -> Any:
@@ -74,6 +85,10 @@ class _Exchange(ABC):
     @property
     def regenerates(self) -> bool:
         """Whether the client asks for another answer to a message."""
+        return False
+
+    def answers(self, start: Start) -> bool:
+        """Whether the client answers calls of the session, whatever prompt it repeats beside."""
         return False
 
     @abstractmethod
@@ -143,6 +158,8 @@ class _Exchange(ABC):
                 "The message to answer anew is not in this session. Send it as a new one, or load "
                 "the session again."
             )
+        if resumed.resubmitted is not None and self.answers(start):
+            resumed = Resumed(start, resumed.new - 1, None)
         new = messages[len(messages) - resumed.new :]
         kept = [*(messages[last : last + 1] if last >= 0 else ()), *new]
         self.adapter.run_input = self.adapter.run_input.model_copy(update={"messages": kept})
@@ -194,6 +211,16 @@ async def _failing(error: Exception) -> AsyncGenerator[NativeEvent]:
 class _Vercel(_Exchange):
     kind = VercelAIAdapter
 
+    @classmethod
+    def read(cls, body: bytes) -> Any:
+        try:
+            return super().read(body)
+        except ValidationError:
+            changed = _without_unfinished(body)
+            if changed is None:
+                raise
+            return super().read(changed)
+
     @staticmethod
     def message(identity: str) -> UIMessage:
         return UIMessage(id=identity, role="user", parts=[TextUIPart(text="-")])
@@ -221,6 +248,25 @@ class _Vercel(_Exchange):
         return vercel_event(event) or super().encoded(event)
 
 
+def _without_unfinished(body: bytes) -> bytes | None:
+    """The body without calls whose arguments had not all come when the client stopped the answer.
+
+    Clients keep more with those than Pydantic AI reads. `None` if it can't be read.
+    """
+    try:
+        sent = json.loads(body)
+        for message in sent["messages"]:
+            if message["role"] == "assistant":
+                message["parts"] = [each for each in message["parts"] if not _is_unfinished(each)]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return json.dumps(sent).encode()
+
+
+def _is_unfinished(part: Any) -> bool:
+    return isinstance(part, dict) and cast("Any", part).get("state") == "input-streaming"
+
+
 class _AGUI(_Exchange):
     kind = AGUIAdapter
 
@@ -231,6 +277,13 @@ class _AGUI(_Exchange):
     @staticmethod
     def is_answer(message: Any) -> bool:
         return isinstance(message, (AssistantMessage, ReasoningMessage))
+
+    def answers(self, start: Start) -> bool:
+        run_input = self.adapter.run_input
+        return bool(run_input.resume) or any(
+            isinstance(message, ToolMessage) and message.tool_call_id in start.waits_on
+            for message in run_input.messages
+        )
 
     def asks(self, awaited: Collection[str]) -> bool:
         return any(
@@ -251,7 +304,7 @@ async def _converse(
     **options: Any,
 ) -> Response:
     try:
-        run_input = kind.kind.build_run_input(await request.body())
+        run_input = kind.read(await request.body())
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         if any(each["type"] == "json_invalid" for each in found):
@@ -263,11 +316,15 @@ async def _converse(
         agent=agent, run_input=run_input, accept=request.headers.get("accept"), **options
     )
     exchange = kind(adapter, sessions, session_id, deps)
-    stream = Stream(runs, exchange.pieces)
+    key = SessionKey(sessions.owner, sessions.agent_id, session_id)
+    await runs.settled(key)
+    stream = Stream(runs, exchange.pieces, key)
+    async with stream.ended_by_leaving(request.receive):
+        pieces = await stream.begin()
     form = adapter.build_event_stream()
     return RunResponse(
         stream,
-        await stream.begin(),
+        pieces,
         stops=True,
         headers=form.response_headers,
         media_type=form.content_type,

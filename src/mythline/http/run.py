@@ -35,6 +35,7 @@ from ..agents.turns import SavedTurn
 from ..errors import InvalidInput, MythlineError
 from ..messages import dump_plain
 from ..sessions import AgentSessions
+from ..store import SessionKey
 from . import bodies, schemas
 from .parameters import Agent, Deps, RunsHere, Sessions
 from .problems import problem_of, problems
@@ -170,6 +171,7 @@ async def run_agent(
     session_id = (
         ids.new_session_id() if body.session_id is None else ids.check_session_id(body.session_id)
     )
+    await runs.settled(SessionKey(sessions.owner, sessions.agent_id, session_id))
     turn = _Turn(agent, sessions, session_id, body, deps)
     if not _wants_stream(request):
         answer = await runs.whole(turn.whole())

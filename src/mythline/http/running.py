@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -18,6 +18,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ..errors import MythlineError
+from ..store import SessionKey
 from .problems import LOG, AgentFailed
 from .stopping import when_stopped
 
@@ -52,14 +53,16 @@ class Runs:
     """The runs that are going on. They are ended when the server stops, and stored then."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], SessionKey | None] = {}
         self._cancelled: set[asyncio.Task[Any]] = set()
 
-    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Do `work` in a task that goes on when its request is cancelled."""
+    def start(
+        self, work: Coroutine[Any, Any, T], session: SessionKey | None = None
+    ) -> asyncio.Task[T]:
+        """Do `work`, in a session, in a task that goes on when its request is cancelled."""
         task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = session
+        task.add_done_callback(lambda _: self._tasks.pop(task))
         task.add_done_callback(self._cancelled.discard)
         forget = when_stopped(lambda: self.cancel(task))
         task.add_done_callback(lambda _: forget())
@@ -74,6 +77,15 @@ class Runs:
         if task in self._tasks and task not in self._cancelled:
             self._cancelled.add(task)
             task.cancel()
+
+    async def settled(self, session: SessionKey) -> None:
+        """Wait until runs in a session that were ended are stored, for `PATIENCE` at most.
+
+        Who stops an answer and goes on at once goes on from what it had come to.
+        """
+        ending = [task for task in self._cancelled if self._tasks[task] == session]
+        if ending:
+            await asyncio.wait(ending, timeout=PATIENCE)
 
     async def whole(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work` to its end, whether or not the client waits.
@@ -109,19 +121,39 @@ class Stream:
         pieces: Makes the generator of the pieces, which the run is in. It is given a function
             that tells whether the answer has begun: until then an error is to be raised, and
             becomes the answer; from then on it must be a piece.
+        session: Where the run is.
     """
 
     def __init__(
-        self, runs: Runs, pieces: Callable[[Callable[[], bool]], AsyncGenerator[str]]
+        self,
+        runs: Runs,
+        pieces: Callable[[Callable[[], bool]], AsyncGenerator[str]],
+        session: SessionKey | None = None,
     ) -> None:
         self._queue: asyncio.Queue[str | None] = asyncio.Queue()
         self._has_begun = False
         self._runs = runs
-        self.task = runs.start(self._take(pieces(lambda: self._has_begun)))
+        self.task = runs.start(self._take(pieces(lambda: self._has_begun)), session)
 
     def cancel(self) -> None:
         """End the run."""
         self._runs.cancel(self.task)
+
+    @asynccontextmanager
+    async def ended_by_leaving(self, receive: Receive) -> AsyncGenerator[None]:
+        """End the run if the client leaves within the block: nobody else listens yet."""
+
+        async def listen() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.cancel()
+
+        listening = asyncio.create_task(listen())
+        try:
+            yield
+        finally:
+            listening.cancel()
+            await finished(listening)
 
     async def _take(self, pieces: AsyncGenerator[str]) -> None:
         try:
