@@ -182,6 +182,22 @@ async def test_a_user_who_may_not_create_uses_what_is_there(database, role):
         await use(sessions)
 
 
+async def test_a_user_who_may_change_rows_alone_searches_too(database, role):
+    async with PostgresStore(database) as store:
+        await store.sessions("agent").create("one")
+        await store.sessions("agent").append("one", turn("dragon"))
+        assert len((await store.sessions("agent").search("dragon")).hits) == 2
+    connection = await asyncpg.connect(database)
+    await connection.execute("UPDATE mythline.search_state SET version = 0")  # of an older version
+    for rights in ("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES", "USAGE, SELECT ON ALL SEQUENCES"):
+        await connection.execute(f"GRANT {rights} IN SCHEMA mythline TO {role}")
+    await connection.execute(f"GRANT USAGE ON SCHEMA mythline TO {role}")
+    await connection.close()
+    async with PostgresStore(dsn_for(role, database)) as store:
+        assert len((await store.sessions("agent").search("dragon")).hits) == 2
+        assert [finding async for finding in store.check(fix=True)] == []
+
+
 async def test_a_schema_that_was_made_for_a_user(database, postgres_server, role):
     """Some may make tables in it, but no schema in the database."""
     admin = postgres_server.admin_dsn(database.rpartition("/")[2])

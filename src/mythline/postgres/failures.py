@@ -80,7 +80,7 @@ def translated(error: BaseException) -> MythlineError:
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return StoreNotSetUp(
             "The database's user may not do this. It needs the right to create a schema once, "
-            "and then all rights on the tables in it."
+            "and then all rights on the tables and sequences in it."
         )
     if isinstance(error, asyncpg.DataCorruptedError | asyncpg.IndexCorruptedError):
         return StoreCorrupt("Stop what writes to it, and restore it from a backup.")

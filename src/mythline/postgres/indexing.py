@@ -253,7 +253,10 @@ async def _index_some(
 async def _reset(transaction: Transaction) -> None:
     """Empty the index, and mark all sessions."""
     await transaction.row(SQL["hold_search"])
-    for name in ("drop_documents", "unindex_lines", "unindex_sessions"):
+    right = await transaction.row(SQL["may_truncate"])
+    may = right is not None and right["may"]
+    emptying = ["drop_documents"] if may else ["hold_documents", "delete_documents"]
+    for name in (*emptying, "unindex_lines", "unindex_sessions"):
         await transaction.rows(SQL[name])
     await transaction.rows(SQL["set_search_version"], search.VERSION)
 

@@ -702,9 +702,19 @@ SELECT version FROM mythline.search_state FOR UPDATE
 -- name: set_search_version
 UPDATE mythline.search_state SET version = $1
 
+-- name: may_truncate
+SELECT has_table_privilege('mythline.documents', 'TRUNCATE') AS may
+
 -- Waits for all who add to it.
 -- name: drop_documents
 TRUNCATE mythline.documents
+
+-- The same for a user who may change rows alone; slower, if there are many.
+-- name: hold_documents
+LOCK TABLE mythline.documents IN SHARE ROW EXCLUSIVE MODE
+
+-- name: delete_documents
+DELETE FROM mythline.documents
 
 -- name: unindex_lines
 UPDATE mythline.lines SET indexed = 0 WHERE indexed > 0
