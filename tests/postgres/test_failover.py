@@ -12,7 +12,7 @@ import pytest
 from mythline.errors import StoreUnavailable
 from mythline.postgres import PostgresStore
 from tests.postgres.proxy import Proxy
-from tests.postgres.servers import DURABLE, Server, ask, dsn_of_all
+from tests.postgres.servers import DURABLE, FAST, Server, ask, dsn_of_all
 from tests.postgres.support import Saver, check_whole, texts, turn
 
 
@@ -234,6 +234,25 @@ async def test_a_replica_that_went_its_own_way(new_server, monkeypatch):
             ask(primary.admin_dsn(), "ALTER SYSTEM RESET synchronous_standby_names")
             ask(primary.admin_dsn(), "SELECT pg_reload_conf()")
             for number in range(3):
+                await sessions.append("one", turn(f"{number}"))
+                assert len(await texts(sessions, "one")) == 2 * number + 2
+
+
+async def test_what_was_written_without_waiting_for_the_disk_is_read_at_once(
+    new_server, monkeypatch
+):
+    """A commit that nothing has written yet is nowhere that a replica could have it from."""
+    monkeypatch.setattr("mythline.postgres.replica.AVOID", 0.0)
+    monkeypatch.setattr("mythline.postgres.replica.PATIENCE", 0.1)
+    primary = new_server({**FAST, "wal_writer_delay": "'10s'"})
+    async with PostgresStore(primary.dsn()):
+        pass
+    with primary.standby() as standby:
+        dsn = f"{primary.dsn()}?options=-c%20synchronous_commit%3Doff"
+        async with PostgresStore(dsn, replica=standby.dsn()) as store:
+            sessions = store.sessions("agent")
+            await sessions.create("one")
+            for number in range(5):
                 await sessions.append("one", turn(f"{number}"))
                 assert len(await texts(sessions, "one")) == 2 * number + 2
 

@@ -19,8 +19,10 @@ FRESH: Final = 1.0
 """Seconds for which the replica, once it has caught up, is taken to follow."""
 AVOID: Final = 3.0
 """Seconds for which it isn't asked after it couldn't be, or didn't catch up."""
+# Where commits don't wait for the disk, the last of them may not be written yet.
 AT: Final = (
-    "SELECT pg_current_wal_lsn()::text AS at, "
+    "SELECT (CASE current_setting('synchronous_commit') WHEN 'off' "
+    "THEN pg_current_wal_insert_lsn() ELSE pg_current_wal_lsn() END)::text AS at, "
     "extract(epoch FROM pg_postmaster_start_time())::text AS started"
 )
 # What was promoted and goes its own way is no replica, unless it is the primary itself.
