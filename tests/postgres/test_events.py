@@ -82,6 +82,40 @@ async def test_a_loop_that_ends_after_its_save_leaves_nothing_behind(database, c
     assert "Task was destroyed" not in caplog.text
 
 
+async def test_many_who_follow_look_together(database, proxy):
+    """Each for itself, they would leave few connections to anyone else."""
+    many = 60
+    async with PostgresStore(proxy.dsn(database)) as store, contextlib.AsyncExitStack() as stack:
+        followers = [await stack.enter_async_context(followed(store)) for _ in range(many)]
+        waiting = [asyncio.ensure_future(anext(follower)) for follower in followers]
+        start = time.monotonic()
+        with proxy.recording() as traffic:
+            await store.sessions("agent").create("one")
+            events = await asyncio.gather(*waiting)
+        ticks = (time.monotonic() - start) / following.EVERY
+    assert {(event.type, event.session_id) for event in events} == {("created", "one")}
+    looks = [sql for sql in traffic.executed if "events_dropped" in sql]
+    reads = [sql for sql in traffic.executed if "FROM mythline.events\n" in sql]
+    for found in (looks, reads):
+        assert 1 <= len(found) <= 6 + 2 * ticks
+
+
+async def test_one_of_many_who_leaves_takes_nothing_from_the_others(stores):
+    one, other = stores
+    async with followed(one) as events, followed(one) as others:
+        for number in range(20):
+            leaving = asyncio.ensure_future(anext(others))
+            await other.sessions("agent").create(f"s{number}")
+            await asyncio.sleep(number / 1000)
+            leaving.cancel()
+            await asyncio.wait({leaving})
+            assert (await anext(events)).session_id == f"s{number}"
+            await others.aclose()
+            others = one.events(None, "agent")
+            assert (await anext(others)).type == "ready"
+        await others.aclose()
+
+
 async def test_without_notifications_they_come_as_well(database):
     async with (
         PostgresStore(database, transaction_pooling=True) as one,

@@ -189,7 +189,10 @@ async def test_a_user_who_may_change_rows_alone_searches_too(database, role):
         assert len((await store.sessions("agent").search("dragon")).hits) == 2
     connection = await asyncpg.connect(database)
     await connection.execute("UPDATE mythline.search_state SET version = 0")  # of an older version
-    for rights in ("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES", "USAGE, SELECT ON ALL SEQUENCES"):
+    for rights in (
+        "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES",
+        "USAGE, SELECT ON ALL SEQUENCES",
+    ):
         await connection.execute(f"GRANT {rights} IN SCHEMA mythline TO {role}")
     await connection.execute(f"GRANT USAGE ON SCHEMA mythline TO {role}")
     await connection.close()

@@ -4,7 +4,8 @@ Every change notes an event in its transaction; the table is the truth. Who foll
 same process is woken at once, those elsewhere by a notification, for all changes of a moment
 together. It is not part of the transactions: PostgreSQL commits those that notify one after the
 other, each with a sync of its own. A connection listens, while someone follows; where that can't
-be, and in case a notification is lost, the table is looked at a few times a second.
+be, and in case a notification is lost, the table is looked at a few times a second. However many
+follow, each look is one: they come at the same moments, and who comes meanwhile shares the next.
 
 Events are numbered before they are committed. So that nobody goes past one that is yet to come,
 who notes one first takes a shared lock that tells the last number there was: all up to the lowest
@@ -15,8 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any, Final
+import math
+import weakref
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from typing import Any, Final, TypeVar
 
 import asyncpg
 
@@ -27,12 +30,47 @@ from .connections import Connections
 from .failures import GONE
 from .statements import SQL
 
+T = TypeVar("T")
+
 CHANNEL: Final = "mythline"
 EVERY: Final = 0.3
 """Seconds between two looks, whether or not there was a notification."""
 AT_ONCE: Final = 500
 TOGETHER: Final = 0.1
 """Seconds of changes that one notification tells of."""
+
+
+class _Looks:
+    """What those who follow in one event loop look up, once for all who want the same."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._turn = asyncio.Lock()
+        self._next: asyncio.Task[tuple[int, int, int]] | None = None
+        self._reads: dict[tuple[Any, ...], asyncio.Task[list[Any]]] = {}
+
+    async def known(self) -> tuple[int, int, int]:
+        """How far events are known, the last number given, and up to where they were dropped.
+
+        As it is at some moment after this was called.
+        """
+        if self._next is None or self._next.done():
+            self._next = _task(self._known())
+        return await asyncio.shield(self._next)
+
+    async def _known(self) -> tuple[int, int, int]:
+        async with self._turn:
+            self._next = None  # it begins: too early for who comes now
+            (row,) = await self._connections.read(SQL["events_known"])
+            return row["known"], row["given"], row["dropped"]
+
+    async def events(self, *values: Any) -> list[Any]:
+        """Events up to one that is known, which stay as they are."""
+        read = self._reads.get(values)
+        if read is None:
+            read = self._reads[values] = _task(self._connections.read(SQL["events"], *values))
+            read.add_done_callback(lambda _: self._reads.pop(values, None))
+        return await asyncio.shield(read)
 
 
 class Events:
@@ -47,6 +85,9 @@ class Events:
         self._connections = connections
         self._listens = listens
         self._followers: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+        self._looks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Looks] = (
+            weakref.WeakKeyDictionary()
+        )
         self._listener: asyncio.Task[None] | None = None
         self._due: tuple[asyncio.AbstractEventLoop, asyncio.TimerHandle] | None = None
         self._notifier: asyncio.Task[None] | None = None
@@ -134,8 +175,10 @@ class Events:
     ) -> AsyncGenerator[SessionEvent]:
         """Events as `Store.events` says."""
         last = None if after is None else number_of(after)
+        loop = asyncio.get_running_loop()
+        looks = self._looks.setdefault(loop, _Looks(self._connections))
         with self._following() as follower:
-            known, given, dropped = await self._known()
+            known, given, dropped = await looks.known()
             if last is None or not dropped <= last <= given:
                 yield about_itself("ready" if last is None else "reset", known)
                 last = known
@@ -143,10 +186,10 @@ class Events:
                 follower.clear()
                 found: list[Any] = []
                 with contextlib.suppress(MythlineError):  # of a moment; then it goes on
-                    known, given, dropped = await self._known()
+                    known, given, dropped = await looks.known()
                     if known > last >= dropped:
                         names = owner, last, known, agent_id, AT_ONCE
-                        found = await self._connections.read(SQL["events"], *names)
+                        found = await looks.events(*names)
                         if len(found) < AT_ONCE:
                             last = known
                 if not dropped <= last <= given:  # nobody looked for long, or the server lost some
@@ -158,12 +201,16 @@ class Events:
                 if len(found) == AT_ONCE or self._is_closed:
                     continue
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(EVERY):
+                    # At the same moment as all others, so that they share a look.
+                    async with asyncio.timeout_at(math.ceil(loop.time() / EVERY) * EVERY):
                         await follower.wait()
 
-    async def _known(self) -> tuple[int, int, int]:
-        (row,) = await self._connections.read(SQL["events_known"])
-        return row["known"], row["given"], row["dropped"]
+
+def _task(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Work that goes on if one of those who wait for it leaves; if all do, it ends in silence."""
+    task = asyncio.get_running_loop().create_task(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task
 
 
 def _setter(event: asyncio.Event) -> Callable[[Any], None]:
