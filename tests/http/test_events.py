@@ -253,6 +253,69 @@ def test_a_loop_that_was_closed_too_early_keeps_no_signal_from_the_server():
         signal.signal(signal.SIGTERM, before)
 
 
+def test_a_server_that_comes_after_one_whose_loop_left_something_open_is_heard():
+    async def leave_open() -> None:
+        when_stopped(lambda: None)
+
+    async def wait(heard: list[int]) -> None:
+        with until_stopped() as stopped:
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.wait_for(stopped.wait(), LONG)
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        for _ in range(2):
+            heard: list[int] = []
+            own = lambda number, _frame, heard=heard: heard.append(number)  # noqa: E731
+            signal.signal(signal.SIGTERM, own)  # as the server's that comes next
+            asyncio.run(wait(heard))
+            assert (heard, signal.getsignal(signal.SIGTERM)) == ([signal.SIGTERM], own)
+            asyncio.run(leave_open())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def test_a_handler_that_calls_ours_is_called_and_calls_the_servers():
+    heard: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: heard.append("server"))
+    try:
+        forget = when_stopped(lambda: None)
+        ours: Any = signal.getsignal(signal.SIGTERM)
+
+        def another(number: int, frame: Any) -> None:
+            heard.append("another")
+            ours(number, frame)
+
+        signal.signal(signal.SIGTERM, another)
+        forget()
+        with until_stopped() as stopped:
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.wait_for(stopped.wait(), LONG)
+        assert heard == ["another", "server"]
+        assert signal.getsignal(signal.SIGTERM) is another
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_without_a_lifespan_a_stream_that_begins_after_the_signal_ends(
+    store: Scripted, number: signal.Signals
+):
+    """As in an application that is mounted in another, whose lifespan nobody runs."""
+    store.script = [LONG * 10]
+    before = signal.signal(number, lambda _number, _frame: None)
+    transport = httpx.ASGITransport(create_app(store))
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            assert (await client.get(BASE)).status_code == 200
+            signal.raise_signal(number)
+            stream = await asyncio.wait_for(client.get(f"{BASE}/events"), events.HEARTBEAT)
+        assert stream.status_code == 200
+    finally:
+        signal.signal(number, before)
+        await store.close()
+
+
 # Under servers
 
 

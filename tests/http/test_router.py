@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
 from fastapi.responses import JSONResponse
@@ -314,6 +316,14 @@ def test_methods(store: Recording):
 # The store's life
 
 
+class Away(Recording):
+    """A store that takes a moment to find that it can't be opened, so that others wait for it."""
+
+    async def open(self) -> None:
+        await asyncio.sleep(0)
+        raise StoreUnavailable("The store can't be reached. Try again.")
+
+
 def is_open(store: Recording, client: TestClient) -> bool:
     async def ask() -> bool:
         try:
@@ -375,16 +385,26 @@ def test_without_a_lifespan_the_first_request_opens_the_store(store: Recording):
 
 
 async def test_requests_at_the_same_time_open_the_store_once(store: Recording):
-    import asyncio
-
-    import httpx
-
     transport = httpx.ASGITransport(application(store))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         answers = await asyncio.gather(*(client.get(BASE) for _ in range(20)))
     assert {response.status_code for response in answers} == {200}
     assert store.opened == 1
     await store.close()
+
+
+def test_the_store_may_be_opened_from_one_event_loop_after_the_other(store: Recording):
+    """As by a test that makes a loop for each request, while the database is away."""
+    app = application(Away(store.inner))
+
+    async def ask() -> set[int]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            answers = await asyncio.gather(*(client.get(BASE) for _ in range(5)))
+        return {response.status_code for response in answers}
+
+    assert asyncio.run(ask()) == {503}
+    assert asyncio.run(ask()) == {503}
 
 
 def test_a_store_that_cant_be_opened_yet(store: Recording):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
+from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.params import Depends as DependsType
@@ -24,7 +25,7 @@ from .protocols import chats
 from .route import ProblemRoute
 from .run import run
 from .running import Runs
-from .stopping import until_stopped
+from .stopping import keep_hearing, until_stopped
 
 MAX_BODY_SIZE: Final = 64 << 20
 
@@ -177,7 +178,10 @@ class _Opener:
     def __init__(self, store: Store, runs: Runs) -> None:
         self._store = store
         self._runs = runs
-        self._lock = asyncio.Lock()
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+            WeakKeyDictionary()
+        )
+        self._is_told = False  # when the application starts and stops
         self._is_ready = False
         self._is_ours = False
 
@@ -187,8 +191,11 @@ class _Opener:
         Raises:
             StoreError: If it can't be opened; the next call tries again.
         """
+        if not self._is_told:
+            keep_hearing()
         if not self._is_ready:
-            async with self._lock:
+            # A lock is of one event loop; a store may be opened from several at a time.
+            async with self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
                 if not self._is_ready:
                     if not await _is_open(self._store):
                         await self._store.open()
@@ -199,6 +206,7 @@ class _Opener:
     @asynccontextmanager
     async def lifespan(self, _app: Any) -> AsyncGenerator[None]:
         """While the application runs, the store is open."""
+        self._is_told = True
         try:
             await self.opened()
         except StoreError as error:  # each request tries again, and answers why not
@@ -208,7 +216,7 @@ class _Opener:
                 yield
         finally:
             await self._runs.stop()
-            self._is_ready = False
+            self._is_ready = self._is_told = False
             if self._is_ours:
                 self._is_ours = False
                 await self._store.close()

@@ -20,10 +20,12 @@ from typing import Any, Final
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
+_Handler = Callable[[int, FrameType | None], Any]
+
 _open: set[tuple[asyncio.AbstractEventLoop, Callable[[], object]]] = set()
 """What is to be called, and where."""
-_handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
-"""Those of the server, which are called after ours."""
+_handlers: dict[int, tuple[_Handler, _Handler]] = {}
+"""Ours, and the one of the server, which it calls."""
 LATE: Final = 30.0
 """Seconds after a signal in which something that begins is taken to be too late. One that has not
 stopped the process by then (a notebook's interrupt) did not mean the server."""
@@ -40,6 +42,7 @@ def when_stopped(call: Callable[[], object]) -> Callable[[], None]:
         What takes that back.
     """
     one = (asyncio.get_running_loop(), call)
+    _forget_closed()
     _open.add(one)
     _hear()
     if time.monotonic() - _asked < LATE:
@@ -51,6 +54,20 @@ def when_stopped(call: Callable[[], object]) -> Callable[[], None]:
             _leave()
 
     return forget
+
+
+def keep_hearing() -> None:
+    """Hear signals as long as this event loop is there. Repeating it does nothing.
+
+    For an application that nobody tells when it starts and stops, as one that is mounted in
+    another: what begins just after a signal would not know of it.
+    """
+    if (asyncio.get_running_loop(), _nothing) not in _open:
+        when_stopped(_nothing)
+
+
+def _nothing() -> None:
+    pass
 
 
 @contextmanager
@@ -74,8 +91,17 @@ def _hear() -> None:
         handler = signal.getsignal(number)
         # Without a handler the process just ends; and one that came after ours calls ours.
         if callable(handler) and number not in _handlers:
-            _handlers[number] = handler
-            signal.signal(number, _tell)
+            ours = _before(handler)
+            _handlers[number] = ours, handler
+            signal.signal(number, ours)
+
+
+def _forget_closed() -> None:
+    """Let go of what event loops left behind; a server that comes next is heard anew."""
+    closed = [one for one in tuple(_open) if one[0].is_closed()]
+    _open.difference_update(closed)
+    if closed and not _open:
+        _leave()
 
 
 def _leave() -> None:
@@ -83,15 +109,21 @@ def _leave() -> None:
     _asked = -math.inf
     if threading.current_thread() is not threading.main_thread():
         return
-    for number in SIGNALS:
-        if number in _handlers and signal.getsignal(number) is _tell:
-            signal.signal(number, _handlers.pop(number))
+    for number, (ours, handler) in tuple(_handlers.items()):
+        if signal.getsignal(number) is ours:  # or the server has put back what was there before
+            signal.signal(number, handler)
+        del _handlers[number]
 
 
-def _tell(number: int, frame: FrameType | None) -> None:
-    global _asked
-    _asked = time.monotonic()
-    for loop, call in tuple(_open):
-        with suppress(RuntimeError):  # the loop was closed before its answer was
-            loop.call_soon_threadsafe(call)
-    _handlers[number](number, frame)
+def _before(handler: _Handler) -> _Handler:
+    """A handler that tells all that is open, and then calls the server's."""
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        global _asked
+        _asked = time.monotonic()
+        for loop, call in tuple(_open):
+            with suppress(RuntimeError):  # the loop was closed before its answer was
+                loop.call_soon_threadsafe(call)
+        handler(number, frame)
+
+    return tell
