@@ -391,6 +391,8 @@ def test_whatever_a_store_raises_is_a_problem(
             ("GET", f"{BASE}/x/info"),
             ("GET", f"{BASE}/x/messages"),
             ("GET", f"{BASE}/x/export"),
+            ("GET", f"{BASE}/export"),
+            ("HEAD", f"{BASE}/export?format=tar.zst"),
             ("POST", f"{BASE}/x/messages"),
             ("DELETE", f"{BASE}/x"),
         ]:

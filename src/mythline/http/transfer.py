@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -67,7 +69,15 @@ async def export_sessions(
     name = f"{sessions.agent_id}.{format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     pieces = (piece async for _, piece in found)
-    return StreamingResponse(pieces, headers=headers, media_type=ARCHIVES[format])
+    first = await anext(pieces)  # what a store refuses is a problem, rather than an empty answer
+    return StreamingResponse(_from(first, pieces), headers=headers, media_type=ARCHIVES[format])
+
+
+async def _from(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    yield first
+    async with aclosing(rest):
+        async for piece in rest:
+            yield piece
 
 
 @fixed.post(
