@@ -110,6 +110,7 @@ async def import_archive(
 
     Raises:
         InvalidMessages: If it is no archive, or not whole, or its sessions aren't.
+        InvalidInput: If `on_conflict` is none of those.
     """
     archive = file if isinstance(file, Archive) else await asyncio.to_thread(Archive, file)
     found = archive.sessions()

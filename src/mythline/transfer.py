@@ -6,13 +6,13 @@ import dataclasses
 import io
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from pydantic_ai.conversation_store import ConversationEntry
 from pydantic_ai.messages import ModelMessage
 
 from . import damage, ids, messages
-from .bounds import aside
+from .bounds import aside, check_known
 from .conversations import StoredConversations
 from .errors import (
     EntryExists,
@@ -56,6 +56,7 @@ class Transfers(StoredConversations):
             SessionExists: If something that is no session lies where its view would be.
         """
         key = self._key(session_id)
+        history = [*history]  # it may be changed meanwhile, and a deque can't be sliced
         bodies = messages.dump(history)
         while True:
             details = await self.store.get(key)
@@ -189,6 +190,7 @@ class Transfers(StoredConversations):
 
         Raises:
             InvalidMessages: If it is nothing that can be read, or holds more than one session.
+            InvalidInput: If `on_conflict` is none of those.
             SessionExists: If the id is taken and `on_conflict` is `error`.
         """
         if session_id is not None:
@@ -223,13 +225,19 @@ class Transfers(StoredConversations):
 
         Raises:
             InvalidMessages: If it is nothing that can be read. Nothing was stored.
+            InvalidInput: If `on_conflict` is none of those.
         """
         found = await read_aside(data, filename, trusted=trusted)
         for session in found:
             yield await self.take(session, on_conflict)
 
     async def take(self, session: ImportedSession, on_conflict: BulkConflict) -> Imported:
-        """Store a session that was read, under its own id; what became of it."""
+        """Store a session that was read, under its own id; what became of it.
+
+        Raises:
+            InvalidInput: If `on_conflict` is none of those of `import_all`.
+        """
+        check_known("on_conflict", [on_conflict], get_args(BulkConflict))
         identity = session.session_id or ids.new_session_id()
         there = await self.store.get(self._key(identity))
         if there is not None and (on_conflict == "skip" or _is_same(session, there)):
@@ -249,9 +257,11 @@ class Transfers(StoredConversations):
         """Store a session that was read, with its entry ids where they are free or its own.
 
         Raises:
+            InvalidInput: If `on_conflict` is none of those of `import_`.
             SessionExists: If the id is taken and `on_conflict` is `error`.
             InvalidMessages: If what it carries beside its messages can't be read.
         """
+        check_known("on_conflict", [on_conflict], get_args(OnConflict))
         check_carried(session.usage, session.deferred_tool_requests)
         whole, shared = session, False
         number = 1

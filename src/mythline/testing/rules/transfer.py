@@ -6,6 +6,8 @@ import asyncio
 import dataclasses
 import io
 import json
+from collections import deque
+from typing import cast
 
 import pytest
 from pydantic_ai.messages import (
@@ -18,9 +20,10 @@ from pydantic_ai.messages import (
 )
 
 from ...archives import export_all, import_archive
-from ...errors import InvalidMessages, SessionExists
+from ...errors import InvalidInput, InvalidMessages, SessionExists
 from ...sessions import AgentSessions, OnConflict
 from ...store import Save, SessionKey, Store
+from ...transfer import BulkConflict
 from ..base import StoreRules
 from ..samples import (
     branches_of,
@@ -98,6 +101,14 @@ class TransferRules(StoreRules):
         await asyncio.gather(*(sessions.save_history("one", history) for history in wanted))
         found = [await sessions.history("one"), *await branches_of(sessions)]
         assert all(history in found for history in wanted)
+
+    async def test_save_history_of_any_sequence(self, sessions: AgentSessions) -> None:
+        """What is no list is stored as one: a deque that keeps the last messages, say."""
+        last = deque(turns("a", "b"), maxlen=4)
+        assert messages_in(await sessions.save_history("one", last)) == turns("a", "b")
+        last.extend(turn("c"))
+        assert messages_in(await sessions.save_history("one", last)) == turns("b", "c")
+        assert await sessions.history("one") == turns("b", "c")
 
     async def test_export(self, sessions: AgentSessions) -> None:
         """An export is the JSON array of the current history, one message a line."""
@@ -210,6 +221,28 @@ class TransferRules(StoreRules):
         info = await sessions.import_(_array("a"), session_id=name, on_conflict="rename")
         assert info.session_id != name
         assert await sessions.history(info.session_id) == turn("a")
+
+    async def test_import_where_another_outcome_is_asked_for(
+        self, sessions: AgentSessions, store: Store
+    ) -> None:
+        """A word that isn't known for a conflict replaces nothing, and makes nothing."""
+        await saved(sessions, "a")
+        before = await sessions.info("one")
+        for name in ("one", "two"):
+            for wrong in ("skip", "overwrite", "", None):
+                with pytest.raises(InvalidInput, match="on_conflict"):
+                    await sessions.import_(
+                        _array("b"), session_id=name, on_conflict=cast("OnConflict", wrong)
+                    )
+        archive = io.BytesIO(b"".join([piece async for _, piece in export_all(store)]))
+        for wrong in ("overwrite", "", None):
+            word = cast("BulkConflict", wrong)
+            with pytest.raises(InvalidInput, match="on_conflict"):
+                _ = [_ async for _ in sessions.import_all(_array("b"), on_conflict=word)]
+            with pytest.raises(InvalidInput, match="on_conflict"):
+                _ = [_ async for _ in import_archive(store, archive, on_conflict=word)]
+        assert [info.session_id for info in await sessions.list()] == ["one"]
+        assert await sessions.info("one") == before
 
     async def test_imports_at_once(self, sessions: AgentSessions) -> None:
         """Imports of one id at once each get an id of their own."""
