@@ -28,10 +28,23 @@ clients. `STATUS` and `exit_code` map each error to its HTTP status and its exit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class MythlineError(Exception):
-    """The base of all errors that Mythline raises on purpose."""
+    """The base of all errors that Mythline raises on purpose.
+
+    They can be copied and pickled: an error that can't come back from a worker process breaks
+    the whole pool.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python's own calls the class with `args`, the message, which most of these don't take.
+        return _made_again, (type(self), self.args), self.__dict__
+
+
+def _made_again(kind: type[MythlineError], args: tuple[Any, ...]) -> MythlineError:
+    return kind.__new__(kind, *args)
 
 
 class InvalidInput(MythlineError, ValueError):
