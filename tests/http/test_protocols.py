@@ -16,6 +16,7 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from mythline import SessionMemory, open_store, session_router
+from mythline.http import protocols
 from mythline.local import LocalStore
 from tests.agents.support import Echo, brief, reached
 from tests.http.agents import BOT, an_asking_agent, asking, events, halves, said, serving
@@ -110,6 +111,22 @@ def test_a_conversation(bot: Client, echo: Echo, front: Protocol):
     assert stored_ids(bot) == first.entry_ids + second.entry_ids
     assert len(said(bot, "s")) == 4
     assert bot.ids(f"{BOT}/sessions") == ["s"]
+
+
+@both
+def test_adapters_that_take_no_store(
+    bot: Client, echo: Echo, front: Protocol, monkeypatch: pytest.MonkeyPatch
+):
+    """Those of Pydantic AI 2.66: the conversation is the session's all the same."""
+    monkeypatch.setattr(protocols, "TAKES_STORES", False)
+    one, two = front.user("u1", "one"), front.user("u2", "two")
+    send(bot, front, one)
+    send(bot, front, one, front.answer("You said one"), two)
+    assert brief(echo.seen[1]) == ["user:one", "text:You said one", "user:two"]
+    send(bot, front, two)  # as if the stored answer had not come
+    assert brief(echo.seen[2]) == ["user:one", "text:You said one", "user:two"]
+    assert len(said(bot, "s")) == 4
+    assert len(branches(bot)) == 1
 
 
 @both

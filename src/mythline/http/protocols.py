@@ -11,14 +11,15 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, ClassVar, cast
+from dataclasses import fields
+from typing import Any, ClassVar, Final, cast
 
 from ag_ui.core import AssistantMessage, ReasoningMessage, ToolMessage, UserMessage
 from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from pydantic_ai.exceptions import RunCancelled, UserError
-from pydantic_ai.messages import ModelResponse, ToolReturnPart, UserPromptPart
+from pydantic_ai.messages import ModelMessage, ModelResponse, ToolReturnPart, UserPromptPart
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults
 from pydantic_ai.ui import NativeEvent, UIAdapter
 from pydantic_ai.ui.ag_ui import AGUIAdapter
@@ -28,7 +29,7 @@ from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ..agents.adapters import Resumed, resume, resuming
+from ..agents.adapters import AdapterStore, Resumed, resume, resuming
 from ..agents.named import AnyAgent
 from ..agents.turns import Start
 from ..errors import InvalidInput
@@ -42,6 +43,11 @@ from .route import ProblemRoute, close_paths
 from .running import RunResponse, Runs, Stream, shown
 
 Adapter = UIAdapter[Any, Any, Any, Any, Any]
+
+TAKES_STORES: Final = "conversation_store" in {field.name for field in fields(VercelAIAdapter)}
+"""Whether adapters can be given a store, by which they tell clients the ids of what was stored.
+
+Those of Pydantic AI 2.66 can't: they are given the history."""
 
 chats = APIRouter(route_class=ProblemRoute)
 
@@ -128,11 +134,11 @@ class _Exchange(ABC):
                 store,
                 memory,
             ):
-                adapter.conversation_store = store
-                adapter.conversation_scope = self._sessions.owner
+                history = await self._hand_over(store)
                 self._check(store.waits_on)
                 run = adapter.run_stream_native(
                     conversation_id=self._session_id,
+                    message_history=history,
                     deps=self._deps,
                     capabilities=[memory],
                     infer_name=False,
@@ -145,6 +151,16 @@ class _Exchange(ABC):
             if has_begun and isinstance(error, RunCancelled):
                 raise  # the protocol has a word for it
             raise shown(error, self._session_id) from error
+
+    async def _hand_over(self, store: AdapterStore) -> Sequence[ModelMessage] | None:
+        """Let the adapter have the session; also the history that its run must be given."""
+        if TAKES_STORES:
+            self.adapter.conversation_store = store
+            self.adapter.conversation_scope = self._sessions.owner
+            return None
+        self.adapter.manage_message_history = "server"
+        conversation = await store.load(self._session_id)
+        return [] if conversation is None else conversation.messages
 
     def _find(self, start: Start) -> Resumed:
         """See what the client goes on with, and leave that of its messages."""
