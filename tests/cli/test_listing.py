@@ -107,7 +107,7 @@ def test_pages_of_a_long_list_are_put_together(place: str, monkeypatch: pytest.M
 
 
 def test_the_trash(place: str):
-    assert "Nothing" in invoke("list", "--trash", "--store", place).out
+    assert "Nothing" in invoke("list", "--trash", "--store", place).err
     invoke("delete", "road-1", "draft", "--yes", "--store", place)
     found = invoke("list", "--trash", "--store", place, "--json").json
     assert {item["session_id"] for item in found} == {"road-1", "draft"}
@@ -129,10 +129,33 @@ def test_files_that_another_program_just_wrote_are_listed(folder: Path):
     assert len(found) == 8
 
 
-def test_an_empty_store_has_no_sessions_yet(tmp_path: Path):
-    ran = invoke("list", "--store", tmp_path)
-    assert (ran.code, ran.out) == (0, "No sessions yet.\n")
-    assert invoke("list", "--store", tmp_path, "--json").json == []
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["list"], "No sessions yet.\n"),
+        (["agents"], "No sessions yet.\n"),
+        (["list", "--trash"], "Nothing is in the trash.\n"),
+        (["list", "--tag", "lore"], "Nothing was found.\n"),
+        (["list", "--text", "Road"], "Nothing was found.\n"),
+        (["list", "--archived"], "Nothing was found.\n"),
+    ],
+)
+def test_a_list_without_sessions_has_no_row(words: list[str], told: str, tmp_path: Path):
+    ran = invoke(*words, "--store", tmp_path)
+    assert (ran.code, ran.out, ran.err) == (0, "", told)
+    assert invoke(*words, "--store", tmp_path, "--json").json == []
+    assert told.rstrip() in terminal(*words, "--store", tmp_path).out
+
+
+@pytest.mark.parametrize("words", [["list"], ["list", "--count"], ["search", "road"]])
+def test_a_word_that_is_no_text_is_looked_for(words: list[str], place: str):
+    half = "\udcff"  # what a byte that isn't UTF-8 comes as
+    filters = ["--tag"] if words[0] == "search" else ["--tag", "--text"]
+    for name in filters:
+        ran = invoke(*words, name, half, "--store", place)
+        assert (ran.code, ran.out) == (0, "0\n" if "--count" in words else "")
+    invoke("tag", "draft", half, "--store", place)
+    assert [row[0] for row in invoke("list", "--tag", half, "--store", place).rows] == ["draft"]
 
 
 @pytest.mark.parametrize("columns", [30, 60, 80, 130])

@@ -179,6 +179,25 @@ def test_an_id_that_is_taken(place: str):
     assert len(invoke("info", "road-1", "--store", place, "--json").json["branches"]) == 1
 
 
+def test_what_is_typed_ends_with_one_end_of_file(folder: Path):
+    ours, theirs = pty.openpty()
+    os.write(ours, turn("Typed", "Yes.") + b"\n\x04")
+    running = subprocess.Popen(
+        [*COMMAND, "import", "-", "--agent", "poet", "--session-id", "typed", "--store", folder],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    os.close(theirs)
+    try:
+        out, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
+        os.close(ours)
+    assert (running.returncode, out, err) == (0, b"typed\n", b"")
+
+
 def test_progress_is_for_the_terminal_and_results_for_the_pipe(folder: Path, tmp_path: Path):
     for name in ("one", "two"):
         (tmp_path / f"{name}.json").write_bytes(turn(name, "yes"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
+from ..bounds import looked_for
 from ..models import to_micros
 from ..opening import is_database
 from ..operations import Search, SearchRole
@@ -84,7 +85,7 @@ async def search(
         agents=None if place.agent is None else (place.agent,),
         since=None if since is None else to_micros(parse_time(since)),
         until=None if until is None else to_micros(parse_time(until)),
-        tag=tag,
+        tag=looked_for(tag),
     )
     page = await place.store.search(place.owner, asked)
     if place.as_json:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -20,6 +19,8 @@ from .place import Place
 from .verbs import verb
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     from ..models import Imported
 
 PIPE = "-"
@@ -96,7 +97,9 @@ def _opened(name: str) -> Generator[IO[bytes]]:
         return
     with tempfile.TemporaryFile() as file:
         with interruptible():
-            shutil.copyfileobj(sys.stdin.buffer, file)
+            stdin = cast("BufferedReader", sys.stdin.buffer)
+            while piece := stdin.read1():  # a terminal tells its end just once
+                file.write(piece)
         file.seek(0)
         yield file
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..bounds import looked_for
 from ..operations import Listing, Order
-from .output import fields_of, print_json, print_line, print_table, when
+from .output import fields_of, note, print_json, print_line, print_table, when
 from .place import PAGE, Place
 from .verbs import verb
 
@@ -48,7 +49,7 @@ async def agents(place: Place) -> None:
         names = ("agent_id", "session_count", "last_modified")
         print_json([fields_of(info, names) for info in found])
     elif not found:
-        print_line(NOTHING)
+        note(NOTHING)
     else:
         lines = [[one.agent_id, str(one.session_count), when(one.last_modified)] for one in found]
         print_table(["agent", "sessions", "modified"], lines)
@@ -95,8 +96,8 @@ async def list_sessions(
         limit=PAGE if most is None else min(most, PAGE),
         order=order,
         archived=True if archived else None if everything or trash else False,
-        tag=tag,
-        text=text or None,
+        tag=looked_for(tag),
+        text=looked_for(text or None),
         pinned_first=pinned_first,
         trash=trash,
     )
@@ -108,10 +109,7 @@ async def list_sessions(
         names = (*LISTED, "deleted", "purges") if trash else LISTED
         print_json([fields_of(info, names) for info in found])
     elif not found:
-        if trash:
-            print_line("Nothing is in the trash.")
-        else:
-            print_line(NOTHING)
+        note(_nothing(listing))
     elif trash:
         print_table(
             ["session", "agent", "messages", "deleted", "purged", "title"],
@@ -129,6 +127,13 @@ async def list_sessions(
             shorten="title",
             spare=("tags", "messages", "agent"),
         )
+
+
+def _nothing(listing: Listing) -> str:
+    """What a list without sessions tells: beside the result, as no row of a pipe is an id."""
+    if listing.tag is not None or listing.text is not None or listing.archived:
+        return "Nothing was found."
+    return "Nothing is in the trash." if listing.trash else NOTHING
 
 
 async def _print_count(place: Place, listing: Listing) -> None:
