@@ -1,9 +1,15 @@
 """`mythline show` and `mythline info`."""
 
+import asyncio
 import sys
 from pathlib import Path
 
 import pytest
+from pydantic_ai import Agent, CallDeferred, DeferredToolRequests
+from pydantic_ai.models.test import TestModel
+
+from mythline import SessionMemory, open_store
+from mythline.http.schemas import SessionInfo
 
 from .support import invoke, process, terminal, turn
 
@@ -121,6 +127,26 @@ def test_a_pager_may_be_left_before_the_end(folder: Path):
     assert (shown.code, shown.out) == (0, "")
 
 
+def test_info_tells_which_calls_a_session_waits_on(place: str):
+    def wait() -> str:
+        raise CallDeferred
+
+    async def run() -> None:
+        async with open_store(place) as store:
+            memory = SessionMemory(store, agent_id="writer")
+            outputs = [str, DeferredToolRequests]
+            agent = Agent(TestModel(), output_type=outputs, tools=[wait], capabilities=[memory])
+            await agent.run("Wait.", conversation_id="waits")
+
+    asyncio.run(run())
+    known = invoke("info", "waits", "--store", place, "--json").json
+    (call,) = known["deferred_tool_requests"]["calls"]
+    assert call["tool_name"] == "wait"
+    assert '"tool_name": "wait"' in invoke("info", "waits", "--store", place).out
+    free = invoke("info", "draft", "--store", place, "--json").json
+    assert free["deferred_tool_requests"] is None
+
+
 def test_info(place: str):
     known = invoke("info", "road-2", "--store", place, "--json").json
     assert {name: known[name] for name in ("session_id", "message_count", "tags", "owner")} == {
@@ -129,7 +155,8 @@ def test_info(place: str):
         "tags": ["lore"],
         "owner": None,
     }
-    assert {"created", "revision", "usage", "metadata", "branches", "forked_from"} <= known.keys()
+    assert known.keys() == {*SessionInfo.model_fields, "owner", "head_id"}
+    assert known["file_size"] == known["size"]
     shown = process("info", "road-2", "--store", place).out
     assert "tags           lore\n" in shown
     assert "forked_from" not in shown

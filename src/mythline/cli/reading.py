@@ -250,8 +250,14 @@ async def details_of(place: Place, found: SessionInfo) -> SessionDetails:
 
 
 def details_json(details: SessionDetails) -> dict[str, Any]:
-    """A session as JSON has it."""
-    return {**fields_of(details, DETAILS), "usage": json.loads(details.usage)}
+    """A session as JSON has it, with all that an info over HTTP has."""
+    waits = details.deferred_tool_requests
+    return {
+        **fields_of(details, DETAILS),
+        "file_size": details.size,
+        "usage": json.loads(details.usage),
+        "deferred_tool_requests": None if waits is None else json.loads(waits),
+    }
 
 
 def print_details(place: Place, details: SessionDetails) -> None:
@@ -260,11 +266,11 @@ def print_details(place: Place, details: SessionDetails) -> None:
     if place.as_json:
         print_json(known)
         return
-    known["size"] = size(details.size)
+    known["size"] = size(known.pop("file_size"))
     for name in ("created", "last_modified"):
         moment = getattr(details, name)
         known[name] = f"{local(moment)} ({ago(moment)})"
-    for name in ("usage", "metadata"):
+    for name in ("usage", "metadata", "deferred_tool_requests"):
         known[name] = json.dumps(known[name], ensure_ascii=False) if known[name] else ""
     for name in ("tags", "branches"):
         known[name] = ", ".join(known[name])
