@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 
 from mythline import open_store
 from mythline.errors import SessionNotFound, StoreClosed
-from mythline.local import LocalStore, foreign, taking_in, watch
+from mythline.local import LocalStore, foreign, layout, taking_in, watch
 
 from .support import (
     FIXTURES,
@@ -251,6 +251,29 @@ async def test_the_store_may_be_reached_by_a_link(tmp_path: Path) -> None:
         assert await listed(sessions) == ["one"]
         dump(view(real, "agent", "two"), turn("hello"))
         assert await eventually(lambda: listed(sessions), ["one", "two"]) == ["one", "two"]
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    "owner", ["alice", "alice@example.com", "漢" * 256], ids=["a", "dot", "long"]
+)
+async def test_an_owners_folder_that_another_program_made_or_replaced(
+    root: Path, tmp_path: Path, owner: str
+) -> None:
+    folder = root / layout.owner_folder(owner)
+    views = folder / "agent" / "context_memory"
+    async with open_store(root) as store:
+        sessions = store.sessions("agent", owner=owner)
+        dump(views / "one.json", turn("hello"))
+        assert await eventually(lambda: listed(sessions), ["one"]) == ["one"]
+        dump(views / "two.json", turn("hello"))
+        assert await eventually(lambda: listed(sessions), ["one", "two"]) == ["one", "two"]
+        dump(tmp_path / folder.name / "agent" / "context_memory" / "three.json", turn("hello"))
+        folder.rename(tmp_path / "away")
+        (tmp_path / folder.name).rename(folder)
+        every = ["one", "three", "two"]
+        assert await eventually(lambda: listed(sessions), every) == every
+    assert file_said(views / "one.json") == ["hello", "hello!"]
 
 
 # In turn

@@ -14,7 +14,7 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
@@ -128,19 +128,24 @@ class Layout:
         except (OSError, UnicodeDecodeError):
             return None
 
-    def place_of(self, path: str) -> tuple[str, str, str | None] | None:
+    def place_of(
+        self, path: str, owners: Mapping[str, str]
+    ) -> tuple[str, str | None, str | None] | None:
         """Owner, agent and session of a path in this store; no session for a folder.
 
-        `None` for a path that is no view's and no folder of views.
+        And no agent for the folder of an owner. `None` for a path that is no view's and no folder
+        of views, and for one of an owner whose folder's name isn't in `owners`.
         """
         parts = os.path.relpath(path, self._root).split(os.sep)
         owner = ""
         if parts[0].startswith("@"):
-            found = self._owner(parts.pop(0))
+            found = owners.get(parts.pop(0))
             if found is None:
                 return None
             owner = found
         match parts:
+            case []:
+                return owner, None, None
             case [agent] | [agent, "context_memory"] if is_agent_id(agent):
                 return owner, agent, None
             case [agent, "context_memory", name] if is_agent_id(agent):

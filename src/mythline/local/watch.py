@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from . import rows
 from .foreign import Foreign
-from .layout import Layout
+from .layout import Layout, owner_folder
 
 if TYPE_CHECKING:
     from watchfiles import Change
@@ -71,6 +71,7 @@ class Watch:
         self._layout = layout
         self._foreign = foreign
         self._compared: dict[Folder, _Comparison] = {}
+        self._owners: dict[str, str] = {}  # by the names of their folders
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._asked: SimpleQueue[tuple[Folder, _Comparison] | None] = SimpleQueue()
@@ -122,6 +123,7 @@ class Watch:
                     return found
                 if len(self._threads) == 1:
                     self._start(self._run, "watch")
+                self._owners[owner_folder(folder[0])] = folder[0]
                 self._compared[folder] = found
                 self._asked.put((folder, found))
             return found
@@ -196,11 +198,15 @@ class Watch:
                 again = set[Folder]()
             gone: set[rows.Place] = set()
             for _, path in changes:
-                place = self._layout.place_of(path)
-                if place is None or place[:2] not in self._compared:
+                place = self._layout.place_of(path, self._owners)
+                if place is None:
                     continue
                 owner, agent_id, session_id = place
-                if session_id is None:
+                if agent_id is None:
+                    again |= {folder for folder in list(self._compared) if folder[0] == owner}
+                elif (owner, agent_id) not in self._compared:
+                    continue
+                elif session_id is None:
                     again.add((owner, agent_id))
                 elif os.path.lexists(path):
                     self._try(self._foreign.notice, (owner, agent_id, session_id))
@@ -226,7 +232,7 @@ class Watch:
 
     def _is_view_or_folder(self, _change: object, path: str) -> bool:
         name = os.path.basename(path)
-        return name.endswith(".json") or "." not in name
+        return name.endswith(".json") or "." not in name or name.startswith("@")
 
     def _compare_again(self) -> None:
         """Where nothing tells of changes: compare what was listed, again and again."""
