@@ -415,6 +415,35 @@ def fork_with_open_store(root: str) -> None:
     asyncio.run(main())
 
 
+def killed_beside_a_child(root: str) -> None:
+    """Hold a session, and fork inside of a save that doesn't end; the child waits for a line."""
+    import asyncio
+    import os
+    import signal
+
+    from mythline import open_store
+    from mythline.local import rows
+    from mythline.store import SessionKey
+    from tests.local.support import turn
+
+    def grow(*_arguments: Any, **_named: Any) -> Any:
+        if not os.fork():
+            print("forked", flush=True)
+            os.read(0, 1)
+            os._exit(0)
+        signal.pause()
+
+    async def main() -> None:
+        async with open_store(root) as store:
+            sessions = store.sessions("agent")
+            await sessions.create("one")
+            await store.hold(SessionKey(None, "agent", "one"))
+            rows.grow = grow
+            await sessions.append("one", turn("lost"))
+
+    asyncio.run(main())
+
+
 def fork_while_writing(root: str) -> None:
     """Fork inside of a save; prints whether the save still has the store to itself afterwards."""
     import asyncio

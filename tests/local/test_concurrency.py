@@ -16,6 +16,7 @@ from pydantic_ai.conversation_store import ConversationConflict
 from mythline import open_store
 from mythline.errors import RevisionConflict, SessionExists, StoreClosed, StoreError
 from mythline.sessions import AgentSessions
+from mythline.store import SessionKey
 
 from . import programs
 from .support import (
@@ -262,6 +263,24 @@ def test_a_store_that_was_opened_before_a_fork(root: Path) -> None:
 
 def test_a_child_that_closes_the_store_leaves_its_parent_the_turn(root: Path) -> None:
     assert json.loads(output("fork_while_writing", str(root))) == [False]
+
+
+async def test_a_child_of_a_killed_process_keeps_no_lock_of_it(root: Path) -> None:
+    with program("killed_beside_a_child", str(root)) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == "forked\n"
+        killed.kill()
+        killed.wait()
+        store = open_store(root)
+        await in_time(store.open())
+        try:
+            sessions = store.sessions("agent")
+            release = await store.hold(SessionKey(None, "agent", "one"), wait=0)
+            await in_time(sessions.append("one", turn("after")))
+            release()
+        finally:
+            await store.close()
+        assert glob(root, "*.lock") == []
 
 
 # Cancelled, and closed

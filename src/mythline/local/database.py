@@ -22,6 +22,7 @@ from typing import Final, TypeVar
 
 from .. import messages, queries
 from ..errors import StoreClosed, StoreTooNew, StoreUnavailable
+from .locks import Lock
 from .translating import translate, translated
 from .writer import BUSY_TIMEOUT_MS, CHECKPOINT_PAGES, Connection, Writer
 
@@ -62,7 +63,7 @@ class Database(Writer):
             if self._is_open and self._pid == os.getpid():
                 return
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._lock_fd = os.open(self._directory, os.O_RDONLY)
+            self._lock = Lock(self._directory)
             try:
                 with self._turn():
                     self._writer = self._connect(migrate=True)
@@ -102,9 +103,9 @@ class Database(Writer):
             self._writer = None
 
     def _unlock(self) -> None:
-        if self._lock_fd is not None:
-            os.close(self._lock_fd)
-            self._lock_fd = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _connect(self, *, migrate: bool = False) -> Connection:
         connection = sqlite3.connect(
@@ -160,9 +161,9 @@ class Database(Writer):
             connection = self._connect()
             stack.callback(connection.close)
             connection.execute(f"PRAGMA busy_timeout = {PATIENCE_MS}")
-            descriptor = os.open(self._directory, os.O_RDONLY)  # a turn apart from the writer's
-            stack.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock = Lock(self._directory)  # a turn apart from the writer's
+            stack.callback(lock.close)
+            fcntl.flock(lock.descriptor, fcntl.LOCK_EX)
             return connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
 
     # Reading

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from ..store import SessionKey
+from .locks import Lock
 from .translating import translated
 
 SUFFIX: Final = ".lock"
@@ -53,19 +54,19 @@ def _name(key: SessionKey) -> str:
 def _try(path: Path) -> Callable[[], None] | None:
     while True:
         with translated():
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            lock = Lock(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                is_there = _is_at(path, descriptor)
+                fcntl.flock(lock.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_there = _is_at(path, lock.descriptor)
             except BlockingIOError:
-                os.close(descriptor)
+                lock.close()
                 return None
             except BaseException:
-                os.close(descriptor)
+                lock.close()
                 raise
         if is_there:
-            return lambda: _let_go(path, descriptor)
-        os.close(descriptor)  # whoever held it has removed it meanwhile
+            return lambda: _let_go(path, lock)
+        lock.close()  # whoever held it has removed it meanwhile
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
@@ -75,10 +76,10 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _let_go(path: Path, descriptor: int) -> None:
+def _let_go(path: Path, lock: Lock) -> None:
     try:
         with contextlib.suppress(OSError):
-            if _is_at(path, descriptor):
+            if lock.is_open and _is_at(path, lock.descriptor):
                 path.unlink()
     finally:
-        os.close(descriptor)
+        lock.close()

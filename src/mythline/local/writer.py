@@ -25,6 +25,7 @@ from time import perf_counter
 from typing import Any, Final, TypeVar
 
 from ..errors import MythlineError, StoreClosed, StoreError
+from .locks import Lock
 from .translating import translate
 
 log = logging.getLogger("mythline")
@@ -97,7 +98,7 @@ class Writer(ABC):
 
     def __init__(self, committed: Callable[[], object]) -> None:
         self._committed = committed
-        self._lock_fd: int | None = None
+        self._lock: Lock | None = None
         self._writer: Connection | None = None
         self._is_durable = True  # whether the writer syncs, as `_connect` has it do
         self._is_patient = True  # whether it waits for others, and makes checkpoints
@@ -141,8 +142,8 @@ class Writer(ABC):
     @contextlib.contextmanager
     def _turn(self, flags: int = 0) -> Generator[None]:
         """This process's turn among those that share the directory."""
-        descriptor = self._lock_fd
-        assert descriptor is not None
+        assert self._lock is not None
+        descriptor = self._lock.descriptor
         fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
         try:
             yield
