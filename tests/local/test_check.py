@@ -8,6 +8,7 @@ import pytest
 
 from mythline import open_store
 from mythline.errors import UnreadableMessages
+from mythline.local import foreign
 from mythline.testing.samples import saved, turn, turns
 
 
@@ -144,7 +145,7 @@ async def test_files_without_messages_are_kept_aside(root):
 
 @pytest.mark.parametrize("age", ["old", "new"])
 @pytest.mark.usefixtures("hasty")
-async def test_a_view_that_holds_no_messages_any_more(root, age):
+async def test_a_view_that_holds_no_messages_any_more(root, age, monkeypatch):
     """It is kept, and the view is written again; moved aside by itself or by the check."""
     view = root / "agent" / "context_memory" / "one.json"
     before = view.read_bytes()
@@ -152,7 +153,7 @@ async def test_a_view_that_holds_no_messages_any_more(root, age):
     if age == "old":
         old(view)
     else:
-        os.utime(view, (4_000_000_000, 4_000_000_000))  # whatever time the test takes
+        monkeypatch.setattr(foreign, "SETTLED_AFTER", 600.0)  # whatever time the test takes
     found = await findings(root)
     assert [(one.can_fix, one.is_fixed) for one in found] == [(True, False)]
     if age == "new":

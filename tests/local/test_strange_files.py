@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 
 from mythline import open_store
 from mythline.errors import InvalidId, SessionExists, SessionNotFound
-from mythline.local import rows
+from mythline.local import beside, rows
 
 from .support import (
     FIXTURES,
@@ -28,6 +28,7 @@ from .support import (
     listed,
     said,
     said_in,
+    shown_in,
     snapshot,
     turn,
     turns,
@@ -361,11 +362,11 @@ async def test_save_history_where_something_else_lies_says_so(root: Path, kind: 
 @pytest.mark.usefixtures("hasty")
 async def test_strange_names_beside_the_views_do_no_harm(root: Path, name: str) -> None:
     dump(view(root, "agent", "good"), turn("hello"))
-    beside = root / "agent/context_memory" / name
+    strange = root / "agent/context_memory" / name
     if name.endswith("/"):
-        beside.mkdir()
+        strange.mkdir()
     else:
-        beside.write_text("x")
+        strange.write_text("x")
     async with open_store(root) as store:
         sessions = store.sessions("agent")
         assert await listed(sessions) == ["good"]
@@ -373,7 +374,43 @@ async def test_strange_names_beside_the_views_do_no_harm(root: Path, name: str) 
         assert await eventually(lambda: listed(sessions), ["good", "more"]) == ["good", "more"]
 
 
+async def test_what_killed_processes_left_is_removed_whatever_has_their_numbers(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dump(view(root, "agent", "one"), turn("hello"))
+    left = [
+        view(root, "agent", "one").with_name(f".one.{number}-0123456789ab.tmp")
+        for number in (os.getpid(), os.getppid())
+    ]
+    for file in (*left, root / f"{'0' * 32}.lock"):
+        file.write_text("[")
+    async with open_store(root) as store:
+        assert await listed(store.sessions("agent")) == ["one"]
+    assert glob(root, "**/*.tmp") == left[1:]
+    assert glob(root, "*.lock") == []
+    monkeypatch.setattr(beside, "LONG", -1.0)  # as if it had been there for so long
+    async with open_store(root) as store:
+        assert await listed(store.sessions("agent")) == ["one"]
+    assert glob(root, "**/*.tmp") == []
+
+
 # Strange times
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_file_that_is_no_session_and_of_a_time_to_come_makes_room(root: Path) -> None:
+    file = view(root, "agent", "one")
+    async with open_store(root) as store:
+        await store.sessions("agent").save_history("one", turn("hello"))
+    file.write_text("[")
+    os.utime(file, (4e9, 4e9))
+    async with open_store(root) as store:
+        assert await said_in(store.sessions("agent"), "one") == ["hello", "hello!"]
+
+        async def shown() -> list[str]:
+            return shown_in(file)
+
+        assert await eventually(shown, ["hello", "hello!"]) == ["hello", "hello!"]
 
 
 @pytest.mark.parametrize("year", [1960, 1970, 2100, 2400])

@@ -12,10 +12,8 @@ the truth is synced with the next save: until then the file has it.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +22,7 @@ from typing import Any, Final, TypeVar
 from .. import messages
 from ..errors import InvalidMessages
 from . import rows, taking_in
+from .beside import remove_left
 from .database import SQL, Connection, Database
 from .layout import SUFFIX, Layout, Mark, identity, look, read_whole, session_of
 from .views import forget_missing, remember_folder
@@ -39,7 +38,6 @@ MANY: Final = (0, 0)
 """In place of a session: there may be stale views of many."""
 AT_ONCE: Final = 200
 """How many changed files are read before a list goes on."""
-_BESIDE: Final = re.compile(r"\..+\.([0-9]{1,7})-[0-9a-f]+\.tmp", re.ASCII)
 SETTLED_AFTER: Final = 2.0
 """Seconds after which a file that is no JSON is no longer taken for one being written."""
 
@@ -178,7 +176,7 @@ class Foreign:
 
     def _set_aside(self, folder: int, place: tuple[str, str, str], found: os.stat_result) -> bool:
         """Make room for the view of a session where a file lies that is no longer one."""
-        if time.time() - found.st_mtime < SETTLED_AFTER:
+        if abs(time.time() - found.st_mtime) < SETTLED_AFTER:  # a time to come is a wrong one
             return False
         name = place[2] + SUFFIX
 
@@ -235,7 +233,7 @@ class Foreign:
             ):
                 session = session_of(name)
                 if session is None:
-                    _remove_left(folder, name)
+                    remove_left(folder, name)
                     continue
                 mark = _mark(folder, session)
                 if mark and self._unreadable.get((owner, agent_id, session)) != mark:
@@ -334,24 +332,6 @@ class Foreign:
 def _some(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """`values` in pieces, so that the writer has time for others in between."""
     return (values[start : start + STEP] for start in range(0, len(values), STEP))
-
-
-def _remove_left(folder: int, name: str) -> None:
-    """Remove a file if it is what a process that is gone left half-written."""
-    made = _BESIDE.fullmatch(name)
-    if made and not _is_running(int(made[1])):
-        with contextlib.suppress(OSError):
-            os.unlink(name, dir_fd=folder)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _views_known(connection: Connection, owner: str, agent_id: str) -> set[str]:

@@ -12,16 +12,19 @@ import fcntl
 import hashlib
 import math
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from ..errors import StoreError
 from ..store import SessionKey
 from .locks import Lock
 from .translating import translated
 
 SUFFIX: Final = ".lock"
+_NAME: Final = re.compile(rf"[0-9a-f]{{32}}\{SUFFIX}")
 _SHORTEST: Final = 0.01
 _LONGEST: Final = 0.1
 """Seconds between two tries: a call that waits in the kernel could not be cancelled."""
@@ -44,6 +47,16 @@ async def hold(directory: Path, key: SessionKey, wait: float | None) -> Callable
         await asyncio.sleep(min(pause, left))
         pause = min(2 * pause, _LONGEST)
     return release
+
+
+def remove_left(directory: Path) -> None:
+    """Remove the files of killed processes, which nobody holds any more."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory):
+            if _NAME.fullmatch(name):
+                with contextlib.suppress(StoreError):
+                    if release := _try(directory / name):
+                        release()
 
 
 def _name(key: SessionKey) -> str:

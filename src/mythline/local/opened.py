@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from ..errors import StoreClosed, StoreFull, StoreUnavailable
 from ..store import TRASH_DAYS, SessionKey, Store
-from . import rows
+from . import holding, rows
 from .database import Connection, Database
 from .events import Events
 from .foreign import Foreign
@@ -64,6 +64,7 @@ class Opened(Store):
             if self._process == os.getpid():
                 return
             self._database.open()
+            holding.remove_left(self.path)
             if self._has_views:
                 self._watch = Watch(self._layout, self._foreign)
                 self._views.start()

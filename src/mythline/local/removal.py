@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import rows
+from .beside import name_beside
 from .database import SQL, Connection
 from .layout import SUFFIX, Layout, Mark, look, put_new
-from .views import name_beside
 
 
 class Removal:

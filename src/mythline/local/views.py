@@ -19,7 +19,6 @@ import heapq
 import logging
 import math
 import os
-import secrets
 import stat
 import threading
 import time
@@ -30,6 +29,7 @@ from .. import messages
 from ..errors import MythlineError
 from ..models import now_micros
 from . import lines, rows
+from .beside import name_beside
 from .database import SQL, Connection, Database
 from .layout import SUFFIX, Layout, Mark, exchange, identity, look, put_new
 
@@ -263,11 +263,6 @@ def _render(
     bodies = [entry.body for entry in lines.read(connection, row["head"])]
     place = row["owner"], row["agent_id"], row["session_id"]
     return place, row["head"], len(bodies), messages.view(bodies)
-
-
-def name_beside(session_id: str) -> str:
-    """A name beside a session's view that nobody has, and that tells which process made it."""
-    return f".{session_id}.{os.getpid()}-{secrets.token_hex(6)}.tmp"
 
 
 def _write_beside(folder: int, name: str, data: bytes) -> Mark:
