@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -274,6 +276,35 @@ async def test_an_owners_folder_that_another_program_made_or_replaced(
         every = ["one", "three", "two"]
         assert await eventually(lambda: listed(sessions), every) == every
     assert file_said(views / "one.json") == ["hello", "hello!"]
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("which", ["two.json", "context_memory"])
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EIO])
+async def test_what_could_not_be_read_when_it_was_noticed_is_looked_at_again(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str, code: int
+) -> None:
+    dump(view(root, "agent", "one"), turn("hello"))
+    dump(tmp_path / "two.json", turn("hello"))
+    failed: list[str] = []
+
+    def failing(path: Any, *arguments: Any, **named: Any) -> int:
+        if path == which and not failed and threading.current_thread().name == "mythline-watch":
+            failed.append(which)
+            raise OSError(code, os.strerror(code))
+        return original(path, *arguments, **named)
+
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        assert await listed(sessions) == ["one"]
+        dump(view(root, "agent", "more"), turn("hello"))
+        assert await eventually(lambda: listed(sessions), ["more", "one"]) == ["more", "one"]
+        original = os.open
+        monkeypatch.setattr(os, "open", failing)
+        (tmp_path / "two.json").rename(view(root, "agent", "two"))  # in one step: it is told once
+        every = ["more", "one", "two"]
+        assert await eventually(lambda: listed(sessions), every) == every
+        assert failed == [which]
 
 
 # In turn

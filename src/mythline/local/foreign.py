@@ -25,6 +25,7 @@ from . import rows, taking_in
 from .beside import remove_left
 from .database import SQL, Connection, Database
 from .layout import SUFFIX, Layout, Mark, identity, look, read_whole, session_of
+from .translating import translated
 from .views import forget_missing, remember_folder
 
 T = TypeVar("T")
@@ -85,10 +86,14 @@ class Foreign:
             self.take_in(*place)
 
     def take_in(self, owner: str, agent_id: str, session_id: str) -> None:
-        """Bring the truth up to date with what is in a view's place."""
+        """Bring the truth up to date with what is in a view's place.
+
+        Raises:
+            StoreError: If that can't be told, or not be stored.
+        """
         place = owner, agent_id, session_id
         name = session_id + SUFFIX
-        with self._layout.folder(owner, agent_id) as folder:
+        with translated(), self._layout.folder(owner, agent_id) as folder:
             found = None if folder is None else look(folder, name)
             if folder is None or found is None:
                 self._write(lambda connection: self._missing(connection, place, folder))

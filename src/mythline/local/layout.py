@@ -30,6 +30,8 @@ _LONGEST_NAME: Final = 200  # bytes; file systems take 255
 
 
 _INT64: Final = (1 << 63) - 1
+_TROUBLES: Final = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""Errors that say nothing of what is there."""
 
 
 class Mark(NamedTuple):
@@ -75,7 +77,7 @@ class Layout:
         Raises:
             StoreUnavailable: If the store's directory can't be opened; with `create`, if something
                 else is in the folder's place.
-            OSError: With `create`, if it can't be made.
+            OSError: With `create`, if it can't be made; if the system can't tell what is there.
         """
         names = [agent_id, FOLDER]
         if owner:
@@ -86,10 +88,9 @@ class Layout:
             for depth, name in enumerate(names):
                 inner = enter(descriptor, name, create=create)
                 os.close(descriptor)
+                descriptor = -1 if inner is None else inner
                 if inner is None:
-                    descriptor = -1
                     break
-                descriptor = inner
                 if create and owner and depth == 0 and "~" in name:
                     _write_once(descriptor, OWNER_FILE, owner.encode())
             yield descriptor if descriptor >= 0 else None
@@ -166,7 +167,7 @@ def enter(parent: int, name: str, *, create: bool) -> int | None:
 
     Raises:
         StoreUnavailable: With `create`, if something else is in its place.
-        OSError: With `create`, if it can't be made.
+        OSError: With `create`, if it can't be made; if the system can't tell what is there.
     """
     if create:
         with contextlib.suppress(FileExistsError):
@@ -174,6 +175,8 @@ def enter(parent: int, name: str, *, create: bool) -> int | None:
     try:
         return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
     except OSError as error:
+        if error.errno in _TROUBLES:
+            raise
         if not create:
             return None
         if isinstance(error, PermissionError):
@@ -203,11 +206,16 @@ def read_whole(folder: int, name: str) -> tuple[bytes, Mark] | None:
     """The bytes of a file with its mark, as they were at one time.
 
     `None` if it is gone, is no plain file, or is being changed.
+
+    Raises:
+        OSError: If the system can't tell what is there.
     """
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(name, flags, dir_fd=folder)
-    except OSError:
+    except OSError as error:
+        if error.errno in _TROUBLES:
+            raise
         return None
     with os.fdopen(descriptor, "rb") as file:
         before = os.fstat(descriptor)

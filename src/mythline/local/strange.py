@@ -133,7 +133,10 @@ def _strange(folder: int, name: str) -> _Strange | None:
         return None
     if not stat.S_ISREG(found.st_mode):
         return _Strange(f"{shown} is no plain file, and is not opened. Put the file in its place.")
-    read = read_whole(folder, name)
+    try:
+        read = read_whole(folder, name)
+    except OSError:
+        return _Strange(f"{shown} can't be read. Check the disk.")
     try:
         if read is not None:
             messages.split(read[0], strict=False)

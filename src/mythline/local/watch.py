@@ -35,6 +35,7 @@ DEBOUNCE_MS: Final = 100
 QUIET_MS: Final = 300
 """Milliseconds without a change after which removed views are believed to be removed."""
 RETRY: Final = 0.7
+LONGEST_RETRY: Final = 30.0
 HEAD_START: Final = 0.25
 """Seconds that a process gets to list and be gone, before watching is begun."""
 
@@ -191,11 +192,12 @@ class Watch:
 
     def _follow(self, reports: Iterable[set[tuple[Change, str]]]) -> None:
         removed: set[rows.Place] = set()
+        failed = _Failed()
         for number, changes in enumerate(reports):
             if number == 0:  # what was compared before the watch began may have changed since
                 again = set(self._compared)
             else:
-                again = set[Folder]()
+                again = failed.due()
             gone: set[rows.Place] = set()
             for _, path in changes:
                 place = self._layout.place_of(path, self._owners)
@@ -209,7 +211,8 @@ class Watch:
                 elif session_id is None:
                     again.add((owner, agent_id))
                 elif os.path.lexists(path):
-                    self._try(self._foreign.notice, (owner, agent_id, session_id))
+                    if not self._try(self._foreign.notice, (owner, agent_id, session_id)):
+                        failed.add((owner, agent_id))
                 else:
                     gone.add((owner, agent_id, session_id))
             # A folder that is being removed loses its files first: wait until it is quiet.
@@ -217,18 +220,26 @@ class Watch:
                 removed |= gone
             else:
                 for place in removed:
-                    self._try(self._foreign.notice, place)
+                    if not self._try(self._foreign.notice, place):
+                        failed.add(place[:2])
                 removed = set()
             for folder in again:
-                self._try(self._foreign.reconcile, *folder, self._stop.is_set)
-                self._try(self._foreign.read_pending, *folder, self._stop.is_set)
+                if self._try(self._foreign.reconcile, *folder, self._stop.is_set) and self._try(
+                    self._foreign.read_pending, *folder, self._stop.is_set
+                ):
+                    failed.end(folder)
+                else:
+                    failed.add(folder)
 
     @staticmethod
-    def _try(function: Callable[..., object], *arguments: object) -> None:
+    def _try(function: Callable[..., object], *arguments: object) -> bool:
+        """Whether `function` did what it does; it is told to the log if not."""
         try:
             function(*arguments)
         except Exception as error:
             log.warning("a change of another program could not be taken in: %s", error)
+            return False
+        return True
 
     def _is_view_or_folder(self, _change: object, path: str) -> bool:
         name = os.path.basename(path)
@@ -241,6 +252,30 @@ class Watch:
             for folder in list(self._compared):
                 self._try(self._foreign.reconcile, *folder, self._stop.is_set)
                 self._try(self._foreign.read_pending, *folder, self._stop.is_set)
+
+
+class _Failed:
+    """Folders in which something was not taken in, to be compared again after a while."""
+
+    def __init__(self) -> None:
+        self._found: dict[Folder, tuple[float, float]] = {}
+
+    def add(self, folder: Folder) -> None:
+        """Note that it failed: the more often it does, the later it is tried again."""
+        when, pause = self._found.get(folder, (0.0, RETRY / 2))
+        now = time.monotonic()
+        if now >= when:
+            pause = min(2 * pause, LONGEST_RETRY)
+            self._found[folder] = now + pause, pause
+
+    def due(self) -> set[Folder]:
+        """Those to be tried now."""
+        now = time.monotonic()
+        return {folder for folder, (when, _) in self._found.items() if now >= when}
+
+    def end(self, folder: Folder) -> None:
+        """Note that all of it was taken in."""
+        self._found.pop(folder, None)
 
 
 async def _wait(futures: Iterable[Future[None]], seconds: float | None = None) -> None:
