@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import os
+import stat
 import threading
 from pathlib import Path
 from typing import Any
@@ -545,3 +546,20 @@ async def test_what_a_view_could_not_be_written_to_is_removed(
             assert file_said(view(root, "agent", "one")) == []
             assert leftovers(root) == []
         assert await eventually(shown, said(turn("hello")), within=5) == said(turn("hello"))
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o444])
+async def test_a_view_has_the_permissions_of_the_file_it_replaces(root: Path, mode: int) -> None:
+    file = view(root, "agent", "one")
+    dump(file, turn("hello"))
+    file.chmod(mode)
+    other = os.geteuid() or 12345, os.getegid() or 12345  # only root may give files away
+    os.chown(file, *other)
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.append("one", turn("more"))
+        await settled(sessions, "one")
+        assert file_said(file) == said(turn("hello") + turn("more"))
+    found = file.stat()
+    assert stat.S_IMODE(found.st_mode) == mode
+    assert (found.st_uid, found.st_gid) == other

@@ -238,7 +238,7 @@ class Views:
             assert folder is not None
             name = session_id + SUFFIX
             beside = name_beside(session_id)
-            mark = _write_beside(folder, beside, data)
+            mark = _write_beside(folder, beside, data, look(folder, name))
             try:
                 outcome: Outcome = self._database.write_now(
                     lambda connection: _publish(
@@ -265,11 +265,17 @@ def _render(
     return place, row["head"], len(bodies), messages.view(bodies)
 
 
-def _write_beside(folder: int, name: str, data: bytes) -> Mark:
+def _write_beside(folder: int, name: str, data: bytes, old: os.stat_result | None) -> Mark:
+    """Write a file that is to replace `old`, whose owner is to find it as it was."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    descriptor = os.open(name, flags, 0o644, dir_fd=folder)
+    if old is not None and not stat.S_ISREG(old.st_mode):
+        old = None
+    mode = 0o644 if old is None else old.st_mode & 0o777
+    descriptor = os.open(name, flags, mode, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "wb", buffering=0) as file:
+            if old is not None:
+                _give_to_owner_of(old, descriptor)
             left = memoryview(data)
             while left:
                 left = left[file.write(left) :]
@@ -280,6 +286,20 @@ def _write_beside(folder: int, name: str, data: bytes) -> Mark:
     except BaseException:
         os.unlink(name, dir_fd=folder)  # a disk that is full has no room for what is of no use
         raise
+
+
+def _give_to_owner_of(old: os.stat_result, descriptor: int) -> None:
+    """Let a new file have the owner, group and permissions of an old one, as far as they may."""
+    new = os.fstat(descriptor)
+    if new.st_gid != old.st_gid:
+        with contextlib.suppress(OSError):
+            os.fchown(descriptor, -1, old.st_gid)
+    if new.st_uid != old.st_uid:
+        with contextlib.suppress(OSError):
+            os.fchown(descriptor, old.st_uid, -1)
+    if (new.st_mode ^ old.st_mode) & 0o777:
+        with contextlib.suppress(OSError):
+            os.fchmod(descriptor, old.st_mode & 0o777)
 
 
 def _publish(
