@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from typing import Any
 
+import asyncpg
 import pytest
 from pydantic_ai.conversation_store import ConversationConflict
 from pydantic_ai.exceptions import UserError
@@ -20,9 +21,10 @@ from mythline.errors import (
     SessionNotFound,
 )
 from mythline.postgres import PostgresStore
+from mythline.postgres.rows import lock_on_id
 from mythline.store import SessionKey
 from tests.postgres.servers import ask
-from tests.postgres.support import check_whole, texts, turn
+from tests.postgres.support import check_whole, eventually, texts, turn
 
 
 @pytest.fixture
@@ -334,3 +336,21 @@ async def test_stores_that_are_opened_at_once_make_the_schema_once(new_database)
 async def test_migrations_at_once(database):
     stores = [PostgresStore(database) for _ in range(5)]
     assert len(set(await asyncio.gather(*[store.migrate() for store in stores]))) == 1
+
+
+async def test_a_restore_waits_for_whoever_makes_a_session_with_its_id(database, stores):
+    """An id that an ownerless caller knows is one session's, whoever owns it."""
+    sessions = stores[0].sessions("agent")
+    await sessions.create("one")
+    await sessions.delete("one")
+    number = lock_on_id(SessionKey(None, "agent", "one"))
+    waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    other = await asyncpg.connect(database)
+    try:
+        await other.execute("SELECT pg_advisory_lock($1)", number)
+        restored = asyncio.create_task(sessions.restore("one"))
+        await eventually(lambda: ask(database, waiting) or restored.done(), "it waits")
+        assert not restored.done()
+    finally:
+        await other.close()
+    assert (await restored).session_id == "one"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
@@ -25,6 +26,12 @@ def owner_of(owner: str | None) -> str:
 def place_of(key: SessionKey) -> Place:
     """Where a session is."""
     return owner_of(key.owner), key.agent_id, key.session_id
+
+
+def lock_on_id(key: SessionKey) -> int:
+    """The number of a lock on a session's id, whoever owns it."""
+    name = f"{key.agent_id}/{key.session_id}".encode()
+    return int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
 
 
 def as_json(value: Mapping[str, Any] | Sequence[str]) -> str:

@@ -167,6 +167,7 @@ async def restore(connections: Connections, key: SessionKey, session_id: str) ->
     """Take a session out of the trash as `Store.restore` says."""
     place = rows.place_of(key)
     new = place[0], key.agent_id, session_id
+    lock = rows.lock_on_id(SessionKey(key.owner, key.agent_id, session_id))
     chosen: list[int] = []
 
     async def run(transaction: Transaction) -> Row:
@@ -190,7 +191,7 @@ async def restore(connections: Connections, key: SessionKey, session_id: str) ->
         return restored
 
     try:
-        return rows.details(await connections.transact(run))
+        return rows.details(await connections.transact(run, lock=lock))
     except asyncpg.UniqueViolationError as error:
         raise SessionExists(session_id) from error
     except OutcomeUnknown as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final
 
 import asyncpg
@@ -169,7 +168,7 @@ async def save(connections: Connections, key: SessionKey, save: Save) -> None:
         else:
             await connections.transact(
                 lambda transaction: moving.save(transaction, key, save),
-                lock=_lock(key) if save.expected is None and save.id_alone else None,
+                lock=rows.lock_on_id(key) if save.expected is None and save.id_alone else None,
             )
     except asyncpg.UniqueViolationError as error:
         # Not by the constraint, which has another name in each partition of a table.
@@ -193,12 +192,6 @@ def _is_plain(save: Save) -> bool:
     )
 
 
-def _lock(key: SessionKey) -> int:
-    """A lock on the session's id for whoever owns it."""
-    name = f"{key.agent_id}/{key.session_id}".encode()
-    return int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
-
-
 async def _create(connections: Connections, key: SessionKey, save: Save) -> None:
     values = new_values(key, save, save.entries)
     if not save.id_alone:
@@ -210,7 +203,7 @@ async def _create(connections: Connections, key: SessionKey, save: Save) -> None
             raise RevisionConflict(key.session_id)
         await transaction.rows(SQL["create"], *values)
 
-    await connections.transact(create, lock=_lock(key))
+    await connections.transact(create, lock=rows.lock_on_id(key))
 
 
 class _Vacant(Exception):
