@@ -7,10 +7,12 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from ag_ui.core import RunAgentInput
 from fastapi import Depends, FastAPI, Header
+from pydantic import create_model
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -126,6 +128,21 @@ def test_adapters_that_take_no_store(
     send(bot, front, two)  # as if the stored answer had not come
     assert brief(echo.seen[2]) == ["user:one", "text:You said one", "user:two"]
     assert len(said(bot, "s")) == 4
+    assert len(branches(bot)) == 1
+
+
+def test_a_prompt_again_where_ag_ui_knows_no_interrupts(
+    bot: Client, echo: Echo, monkeypatch: pytest.MonkeyPatch
+):
+    """As ag-ui-protocol before 0.1.19 does: what a client sends has no `resume`."""
+    fields = {name: (each.annotation, each) for name, each in RunAgentInput.model_fields.items()}
+    del fields["resume"]
+    older: Any = create_model("Older", __base__=RunAgentInput.__base__, **cast("Any", fields))
+    monkeypatch.setattr(protocols._AGUI, "read", older.model_validate_json)
+    one = AG_UI.user("u1", "one")
+    send(bot, AG_UI, one)
+    assert send(bot, AG_UI, one).text == "You said one"
+    assert brief(echo.seen[1]) == ["user:one"]
     assert len(branches(bot)) == 1
 
 

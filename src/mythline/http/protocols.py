@@ -296,7 +296,8 @@ class _AGUI(_Exchange):
 
     def answers(self, start: Start) -> bool:
         run_input = self.adapter.run_input
-        return bool(run_input.resume) or any(
+        given = getattr(run_input, "resume", None)  # ag-ui-protocol has it from 0.1.19 on
+        return bool(given) or any(
             isinstance(message, ToolMessage) and message.tool_call_id in start.waits_on
             for message in run_input.messages
         )
