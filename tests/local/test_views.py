@@ -563,3 +563,26 @@ async def test_a_view_has_the_permissions_of_the_file_it_replaces(root: Path, mo
     found = file.stat()
     assert stat.S_IMODE(found.st_mode) == mode
     assert (found.st_uid, found.st_gid) == other
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+@pytest.mark.parametrize(("mode", "kept"), [(0o660, 0o600), (0o664, 0o644)])
+async def test_a_group_that_a_view_can_not_have_is_not_replaced_by_another(
+    root: Path, monkeypatch: pytest.MonkeyPatch, mode: int, kept: int
+) -> None:
+    file = view(root, "agent", "one")
+    dump(file, turn("hello"))
+    file.chmod(mode)
+    os.chown(file, 0, 12345)
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.append("one", turn("more"))
+        await settled(sessions, "one")
+        assert file_said(file) == said(turn("hello") + turn("more"))
+    found = file.stat()
+    assert (found.st_gid, stat.S_IMODE(found.st_mode)) == (os.getegid(), kept)

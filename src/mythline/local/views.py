@@ -270,7 +270,7 @@ def _write_beside(folder: int, name: str, data: bytes, old: os.stat_result | Non
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     if old is not None and not stat.S_ISREG(old.st_mode):
         old = None
-    mode = 0o644 if old is None else old.st_mode & 0o777
+    mode = 0o644 if old is None else old.st_mode & 0o700
     descriptor = os.open(name, flags, mode, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -289,17 +289,23 @@ def _write_beside(folder: int, name: str, data: bytes, old: os.stat_result | Non
 
 
 def _give_to_owner_of(old: os.stat_result, descriptor: int) -> None:
-    """Let a new file have the owner, group and permissions of an old one, as far as they may."""
+    """Let a new file have the owner, group and permissions of an old one, as far as they may.
+
+    A group that it can't have is not replaced by another: that one may do what all others may.
+    """
     new = os.fstat(descriptor)
+    mode = old.st_mode & 0o777
     if new.st_gid != old.st_gid:
-        with contextlib.suppress(OSError):
+        try:
             os.fchown(descriptor, -1, old.st_gid)
+        except OSError:
+            mode = mode & 0o707 | (mode & 0o007) << 3
     if new.st_uid != old.st_uid:
         with contextlib.suppress(OSError):
             os.fchown(descriptor, old.st_uid, -1)
-    if (new.st_mode ^ old.st_mode) & 0o777:
+    if (new.st_mode & 0o777) != mode:
         with contextlib.suppress(OSError):
-            os.fchmod(descriptor, old.st_mode & 0o777)
+            os.fchmod(descriptor, mode)
 
 
 def _publish(
