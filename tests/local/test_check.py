@@ -1,5 +1,6 @@
 """`Store.check`: what is wrong is found and explained, and put right where nothing is lost."""
 
+import errno
 import json
 import os
 import sqlite3
@@ -116,6 +117,23 @@ async def test_strange_files(root):
     for name in ("with space", "broken", "link"):
         assert name in told
     assert str(root) not in told
+
+
+async def test_a_file_that_the_disk_does_not_give(root, monkeypatch):
+    folder = root / "agent" / "context_memory"
+    (folder / "new.json").write_bytes((folder / "one.json").read_bytes())
+    original = os.open
+
+    def failing(path, *arguments, **named):
+        if path in ("new.json", "one.json"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return original(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", failing)
+    found = await findings(root)
+    assert {finding.kind for finding in found} == {"file"}
+    assert len(found) == 3
+    assert all("can't be read" in finding.explanation for finding in found)
 
 
 def old(path):

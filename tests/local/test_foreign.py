@@ -16,7 +16,7 @@ import pytest
 from pydantic_core import to_jsonable_python
 
 from mythline import open_store
-from mythline.errors import SessionNotFound, StoreClosed
+from mythline.errors import SessionNotFound, StoreClosed, StoreUnavailable
 from mythline.local import LocalStore, foreign, layout, taking_in, watch
 
 from .support import (
@@ -305,6 +305,33 @@ async def test_what_could_not_be_read_when_it_was_noticed_is_looked_at_again(
         every = ["more", "one", "two"]
         assert await eventually(lambda: listed(sessions), every) == every
         assert failed == [which]
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_file_that_the_disk_does_not_give_hides_no_other(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = ["a", "one", "two"]
+    for name in (*others, "bad"):
+        dump(view(root, "agent", name), turn("hello"))
+    original = os.open
+
+    def failing(path: Any, *arguments: Any, **named: Any) -> int:
+        if path == "bad.json":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return original(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", failing)
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        assert {hit.session_id for hit in await sessions.search("hello")} == set(others)
+        assert [info.session_id for info in await sessions.list(order="title")] == others
+        with pytest.raises(StoreUnavailable):
+            await sessions.delete_all()
+        assert await listed(sessions) == others
+        monkeypatch.undo()
+        every = sorted([*others, "bad"])
+        assert await eventually(lambda: listed(sessions), every) == every
 
 
 # In turn

@@ -165,8 +165,11 @@ class Check:
         """The messages in a session's view, if that is known to show the history."""
         if self._layout is None or row["pending"] or row["view_head"] != row["head"]:
             return None
-        with self._layout.folder(row["owner"], row["agent_id"]) as folder:
-            read = None if folder is None else read_whole(folder, row["session_id"] + SUFFIX)
+        try:
+            with self._layout.folder(row["owner"], row["agent_id"]) as folder:
+                read = None if folder is None else read_whole(folder, row["session_id"] + SUFFIX)
+        except OSError:  # of which a look at the folder tells
+            return None
         if read is None or read[1] != (row["view_size"], row["view_mtime"]):
             return None  # it is being changed, and taken in at the next look
         try:

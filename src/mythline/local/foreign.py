@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from .. import messages
-from ..errors import InvalidMessages
+from ..errors import InvalidMessages, StoreError
 from . import rows, taking_in
 from .beside import remove_left
 from .database import SQL, Connection, Database
@@ -293,11 +293,8 @@ class Foreign:
                 return False
             self.notice((owner, agent_id, session))
         changed.sort(reverse=True)
-        for _, session in changed[:AT_ONCE]:
-            if stop():
-                return False
-            self.take_in(owner, agent_id, session)
-        return folder is not None
+        newest = [session for _, session in changed[:AT_ONCE]]
+        return self._take_in_each(owner, agent_id, newest, stop) and folder is not None
 
     def reconcile(self, owner: str, agent_id: str, stop: Stop = _never) -> None:
         """Compare a whole folder with the truth by names and marks, reading no file at first."""
@@ -324,14 +321,36 @@ class Foreign:
                 self.reconcile(owner, agent_id, stop)
 
     def read_pending(self, owner: str, agent_id: str, stop: Stop = _never) -> None:
-        """Take in what was noted, until `stop`."""
+        """Take in what was noted, until `stop`.
+
+        Raises:
+            StoreError: If a file could not be read, after all others; at once, if nothing can be
+                stored.
+        """
         found = self._database.read(
             lambda connection: connection.execute(SQL["pending"], (owner, agent_id)).fetchall()
         )
-        for (session,) in found:
+        self._take_in_each(owner, agent_id, [session for (session,) in found], stop)
+
+    def _take_in_each(self, owner: str, agent_id: str, sessions: Sequence[str], stop: Stop) -> bool:
+        """Take in these views; one that the disk doesn't give keeps no other from it.
+
+        Returns:
+            Whether there was no `stop` half-way.
+        """
+        failed: StoreError | None = None
+        for session in sessions:
             if stop():
-                return
-            self.take_in(owner, agent_id, session)
+                return False
+            try:
+                self.take_in(owner, agent_id, session)
+            except StoreError as error:
+                if not isinstance(error.__cause__, OSError):
+                    raise
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        return True
 
 
 def _some(values: Sequence[T]) -> Iterator[Sequence[T]]:

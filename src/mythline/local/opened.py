@@ -189,7 +189,15 @@ class Opened(Store):
         self._check()
         return await self._database.in_thread(lambda: self._database.read(function))
 
-    async def _read_pending(self, where: str, agent_id: str) -> None:
-        await self._database.in_thread(
-            lambda: self._foreign.read_pending(where, agent_id, lambda: False)
-        )
+    async def _read_pending(self, where: str, agent_id: str, *, wholly: bool = False) -> None:
+        """Take in what was noted; as far as that can be done, unless it is to be all."""
+
+        def read() -> None:
+            try:
+                self._foreign.read_pending(where, agent_id)
+            except (StoreFull, StoreUnavailable) as error:
+                if wholly:
+                    raise
+                log.warning("not all views could be taken in: %s", error)
+
+        await self._database.in_thread(read)

@@ -141,7 +141,7 @@ class LocalStore(Reading):
         permanent = permanent or self.trash_days == 0
         if self._has_views:
             await self._watch.compared(owner or "", agent_id, patient=True)
-            await self._read_pending(owner or "", agent_id)
+            await self._read_pending(owner or "", agent_id, wholly=True)
         found = await self._read(
             lambda connection: connection.execute(
                 SQL["all_numbers"], (owner or "", agent_id)
