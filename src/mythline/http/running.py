@@ -83,7 +83,12 @@ class Runs:
 
         Who stops an answer and goes on at once goes on from what it had come to.
         """
-        ending = [task for task in self._cancelled if self._tasks[task] == session]
+        here = asyncio.get_running_loop()
+        ending = [
+            task
+            for task in tuple(self._cancelled)
+            if self._tasks.get(task) == session and task.get_loop() is here
+        ]
         if ending:
             await asyncio.wait(ending, timeout=PATIENCE)
 
