@@ -20,7 +20,12 @@ async def run(options: Options) -> Iterator[Line]:
     with scratch(options.directory, "loads") as path:
         async with open_store(path / "store") as store:
             sessions = store.sessions(AGENT)
-            for size, rounds in (10, 1500), (options.messages // 10, 150), (options.messages, 21):
+            for size, rounds in (
+                (10, 1500),
+                (50, 600),
+                (options.messages // 10, 150),
+                (options.messages, 21),
+            ):
                 name = f"loaded-{size}"
                 conversation = await filled(sessions, name, size)
                 await store.settle(sessions._key(name))

@@ -114,7 +114,12 @@ async def _loads(options: Options, address: str) -> list[Line]:
     found: list[Line] = []
     async with PostgresStore(address) as store, connected(address) as connection:
         sessions = store.sessions("loads")
-        for size, rounds in (10, 1500), (options.messages // 10, 150), (options.messages, 21):
+        for size, rounds in (
+            (10, 1500),
+            (50, 600),
+            (options.messages // 10, 150),
+            (options.messages, 21),
+        ):
             name = f"loaded-{size}"
             conversation = await filled(sessions, name, size)
             array = ModelMessagesTypeAdapter.dump_json(conversation.messages)
