@@ -139,10 +139,7 @@ def test_nothing_of_a_server_that_is_killed_is_left(tmp_path: Path):
     )
     patience = time.monotonic() + 30
     try:
-        while not _is_listening(address):
-            assert running.poll() is None
-            assert time.monotonic() < patience
-            time.sleep(0.05)
+        _wait_for(running, address)
         running.kill()
         running.wait()
         while _is_listening(address):
@@ -166,12 +163,8 @@ def test_a_client_that_sends_no_more_does_not_keep_a_server_from_stopping(tmp_pa
         text=True,
         start_new_session=True,
     )
-    patience = time.monotonic() + 30
     try:
-        while not _is_listening(address):
-            assert running.poll() is None
-            assert time.monotonic() < patience
-            time.sleep(0.05)
+        _wait_for(running, address)
         with socket.create_connection(address) as client:
             client.sendall(b"POST /api/agents/a/sessions/create HTTP/1.1\r\n")
             client.sendall(b"Host: localhost\r\nContent-Length: 9\r\n\r\n{")
@@ -211,6 +204,15 @@ def test_a_signal_at_any_moment_of_the_wait_wakes_it_up():
         assert moment > 20  # bytecodes
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def _wait_for(running: subprocess.Popen[Any], address: tuple[str, int]) -> None:
+    """Wait until the server takes connections."""
+    patience = time.monotonic() + 30
+    while not _is_listening(address):
+        assert running.poll() is None
+        assert time.monotonic() < patience
+        time.sleep(0.05)
 
 
 def _is_listening(address: tuple[str, int]) -> bool:
