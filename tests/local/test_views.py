@@ -548,6 +548,15 @@ async def test_what_a_view_could_not_be_written_to_is_removed(
         assert await eventually(shown, said(turn("hello")), within=5) == said(turn("hello"))
 
 
+async def go_on_with(root: Path, file: Path) -> None:
+    """Have Mythline write the view of a session that another program wrote."""
+    async with open_store(root) as store:
+        sessions = store.sessions("agent")
+        await sessions.append("one", turn("more"))
+        await settled(sessions, "one")
+        assert file_said(file) == said(turn("hello") + turn("more"))
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o664, 0o444])
 async def test_a_view_has_the_permissions_of_the_file_it_replaces(root: Path, mode: int) -> None:
     file = view(root, "agent", "one")
@@ -555,11 +564,7 @@ async def test_a_view_has_the_permissions_of_the_file_it_replaces(root: Path, mo
     file.chmod(mode)
     other = os.geteuid() or 12345, os.getegid() or 12345  # only root may give files away
     os.chown(file, *other)
-    async with open_store(root) as store:
-        sessions = store.sessions("agent")
-        await sessions.append("one", turn("more"))
-        await settled(sessions, "one")
-        assert file_said(file) == said(turn("hello") + turn("more"))
+    await go_on_with(root, file)
     found = file.stat()
     assert stat.S_IMODE(found.st_mode) == mode
     assert (found.st_uid, found.st_gid) == other
@@ -579,10 +584,6 @@ async def test_a_group_that_a_view_can_not_have_is_not_replaced_by_another(
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "fchown", refuse)
-    async with open_store(root) as store:
-        sessions = store.sessions("agent")
-        await sessions.append("one", turn("more"))
-        await settled(sessions, "one")
-        assert file_said(file) == said(turn("hello") + turn("more"))
+    await go_on_with(root, file)
     found = file.stat()
     assert (found.st_gid, stat.S_IMODE(found.st_mode)) == (os.getegid(), kept)
